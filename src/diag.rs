@@ -1,0 +1,1 @@
+//! Diagnostics about user files: place, source line with a caret, cause, one hint.

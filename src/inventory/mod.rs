@@ -1,0 +1,1 @@
+//! Who: hosts, groups, patterns, ranges, host_vars and group_vars.

@@ -1,0 +1,1 @@
+//! Disposable hosts to try playbooks on.

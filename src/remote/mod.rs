@@ -1,0 +1,1 @@
+//! How: transports, the kept shell, framing, sudo and transfer.

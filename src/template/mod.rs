@@ -1,0 +1,1 @@
+//! The Jinja2 environment with Ansible's filters, tests and lookups.

@@ -1,0 +1,1 @@
+//! Variables: precedence, laziness, where a value came from.

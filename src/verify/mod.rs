@@ -1,0 +1,1 @@
+//! Read-only health checks of the roles a host carries.

@@ -1,1 +1,439 @@
 //! One file per module and one static table of them.
+//!
+//! A module turns arguments into a [`Step`]: what it must know ([`Step::probes`]), what follows from that
+//! ([`Step::decide`], a pure function), and what to tell the user ([`Step::finish`]). It never does I/O with
+//! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
+
+pub mod args;
+pub mod probe;
+
+use crate::remote::{Chunk, Reply};
+use crate::yaml::Node;
+use indexmap::IndexMap;
+use minijinja::Value;
+use std::path::{Path, PathBuf};
+
+pub use args::Args;
+pub use probe::{Probe, Seen};
+
+/// What a module is and takes.
+#[derive(Debug)]
+pub struct Spec {
+    /// Short name, as in `ansible.builtin.NAME`.
+    pub name: &'static str,
+    /// Collection it lives in for Ansible, e.g. `ansible.builtin`, `ansible.posix`, `community.general`.
+    pub collection: &'static str,
+    /// Other names, e.g. `systemd_service`.
+    pub aliases: &'static [&'static str],
+    /// One line for people.
+    pub doc: &'static str,
+    /// Its parameters.
+    pub params: &'static [Param],
+    /// What a bare string after the module's name means.
+    pub free_form: FreeForm,
+    /// Who carries it out.
+    pub runs: Runs,
+}
+
+/// What a bare string after the module's name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FreeForm {
+    /// `k=v` pairs (Ansible's old form).
+    Pairs,
+    /// A command line, given as the parameter `_raw_params`, with leading or trailing `creates=`-like pairs of known parameters.
+    Raw,
+    /// The whole string, as the parameter `_raw_params`, nothing parsed (e.g. `include_tasks: file.yml`, `meta: flush_handlers`).
+    Whole,
+}
+
+/// Who carries a module out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Observe, decide, act on the host.
+    Host,
+    /// The engine itself: variables and control flow (`set_fact`, `include_tasks`, `meta`…).
+    Engine,
+}
+
+/// One parameter.
+#[derive(Debug)]
+pub struct Param {
+    /// Name.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// Type it is coerced to, as Ansible does.
+    pub ty: Type,
+    /// Default, in YAML; `None` is "not given".
+    pub default: Option<&'static str>,
+    /// Whether it must be given.
+    pub required: bool,
+    /// Allowed values, empty for any.
+    pub choices: &'static [&'static str],
+    /// One line for people; `unsupported: why` where Ansible has it and we refuse it.
+    pub doc: &'static str,
+    /// Whether Ansible has it and we refuse it (an error that says so).
+    pub unsupported: bool,
+}
+
+impl Param {
+    /// An optional parameter of this type.
+    #[must_use]
+    pub const fn new(name: &'static str, ty: Type, doc: &'static str) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            ty,
+            default: None,
+            required: false,
+            choices: &[],
+            doc,
+            unsupported: false,
+        }
+    }
+
+    /// The same, required.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// The same with a default, in YAML.
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// The same with other names.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// The same with a closed set of values.
+    #[must_use]
+    pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    /// A parameter that Ansible has and we refuse, with the reason.
+    #[must_use]
+    pub const fn unsupported(name: &'static str, why: &'static str) -> Self {
+        let mut param = Self::new(name, Type::Raw, why);
+        param.unsupported = true;
+        param
+    }
+}
+
+/// Types of parameters, coerced as Ansible's argument spec does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Text; numbers and booleans become text.
+    Str,
+    /// A path: text, `~` and `$VAR` stay for the host's shell.
+    Path,
+    /// `yes`, `true`, `1`, `on` and so on.
+    Bool,
+    /// Integer, also from text.
+    Int,
+    /// Number, also from text.
+    Float,
+    /// List; a string is split at commas.
+    List,
+    /// Mapping; JSON or `k=v` text is parsed.
+    Dict,
+    /// Anything as it is (e.g. a `mode`).
+    Raw,
+}
+
+/// A failure of a step before or while deciding: what the user reads as `msg`.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The message.
+    pub msg: String,
+    /// Which parameter it is about, for the place.
+    pub param: Option<String>,
+    /// More result fields.
+    pub data: IndexMap<String, Value>,
+}
+
+impl Failure {
+    /// A failure with this message.
+    pub fn new(msg: impl Into<String>) -> Self {
+        Self {
+            msg: msg.into(),
+            param: None,
+            data: IndexMap::new(),
+        }
+    }
+
+    /// A failure about one parameter.
+    pub fn of(param: &str, msg: impl Into<String>) -> Self {
+        Self {
+            msg: msg.into(),
+            param: Some(param.into()),
+            data: IndexMap::new(),
+        }
+    }
+}
+
+/// What a module may ask of the controller while it plans.
+pub trait Controller {
+    /// Whether the run is a dry one.
+    fn check_mode(&self) -> bool;
+    /// Whether differences are wanted.
+    fn diff(&self) -> bool;
+    /// A fact of the host by its name without `ansible_`, e.g. `service_mgr`; undefined when not gathered.
+    fn fact(&self, name: &str) -> Value;
+    /// The file a `src` means: searched in the role's `kind` directory (`files`, `templates`), then beside the playbook, as Ansible does.
+    ///
+    /// # Errors
+    /// When there is none; the message lists where it was looked for.
+    fn find(&self, kind: &str, name: &str) -> Result<PathBuf, Failure>;
+    /// A file's bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Failure>;
+    /// A template file rendered with the step's variables, with Ansible's options of `template` (trim_blocks and so on) in `options`.
+    ///
+    /// # Errors
+    /// When it does not render; the message has the place.
+    fn render(&self, path: &Path, options: &TemplateOptions) -> Result<String, Failure>;
+    /// The environment the step runs with (`environment:` keyword).
+    fn environment(&self) -> &[(String, String)];
+    /// The user the step runs as when it is known: `become_user`, or the login name.
+    fn user(&self) -> Option<String>;
+}
+
+/// Options of the `template` module that change rendering.
+#[derive(Debug, Clone)]
+pub struct TemplateOptions {
+    /// Remove the newline after a block tag.
+    pub trim_blocks: bool,
+    /// Strip white space before a block tag at the start of a line.
+    pub lstrip_blocks: bool,
+    /// Newline written: `\n`, `\r` or `\r\n`.
+    pub newline_sequence: String,
+    /// Delimiters, `None` for the usual ones: block start/end, variable start/end, comment start/end.
+    pub delimiters: [Option<String>; 6],
+    /// Extra variables the template sees, e.g. `template_path`, `template_destpath`.
+    pub extra: Vec<(String, Value)>,
+}
+
+impl Default for TemplateOptions {
+    fn default() -> Self {
+        Self {
+            trim_blocks: true,
+            lstrip_blocks: false,
+            newline_sequence: "\n".into(),
+            delimiters: Default::default(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// A module: one file, one entry in [`TABLE`].
+pub trait Module: Sync {
+    /// What it is and takes.
+    fn spec(&self) -> &'static Spec;
+
+    /// A step with these arguments: checked, coerced, local files read.
+    ///
+    /// # Errors
+    /// When the arguments make no sense together or a local file is missing.
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure>;
+}
+
+/// A module with its arguments, for one host and one loop item.
+pub trait Step: Send + Sync {
+    /// What must be known of the host before anything can be decided.
+    fn probes(&self) -> Vec<Probe>;
+
+    /// What follows from what was seen. Pure.
+    fn decide(&self, seen: &Seen) -> Decision;
+
+    /// The result after the actions ran. `before` is what `decide` saw, `after` holds the same probes taken
+    /// again behind the actions (empty when an action failed). Failed actions are turned into a failed outcome by
+    /// [`Outcome::from_replies`] unless the module knows better.
+    fn finish(&self, before: &Seen, replies: &[Reply], after: &Seen) -> Outcome;
+}
+
+/// What a step wants to do.
+pub enum Decision {
+    /// Nothing to do on the host: in sync, skipped or failed.
+    Done(Outcome),
+    /// More must be known first: these probes too, then `decide` is asked again with all of them.
+    Look(Vec<Probe>),
+    /// Change the host.
+    Act(Plan),
+}
+
+/// The actions of one step.
+pub struct Plan {
+    /// Run in order, stopping at the first failure.
+    pub actions: Vec<Chunk>,
+    /// What they touch, so that later observations of it are taken again.
+    pub effects: Vec<Effect>,
+    /// What check mode reports, and the diff shown before acting.
+    pub predicted: Outcome,
+    /// Whether check mode cannot say (a `command`): then `predicted` is reported as skipped or unknown.
+    pub opaque: bool,
+}
+
+/// What an action touches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// This path and, for a directory, what is below it.
+    Path(String),
+    /// Package state; package scripts may touch anything, so this stales every observation.
+    Packages,
+    /// A unit's state.
+    Unit(String),
+    /// Users and groups.
+    Accounts,
+    /// Nothing that a probe could see (a download to a temp file, `ping`).
+    Nothing,
+    /// Anything at all.
+    Anything,
+}
+
+/// A difference to show.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// What it is about, e.g. a path.
+    pub header: String,
+    /// Before.
+    pub before: String,
+    /// After.
+    pub after: String,
+}
+
+/// What came of a step: Ansible's result dictionary.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Whether the host was changed (or would be).
+    pub changed: bool,
+    /// Whether it failed.
+    pub failed: bool,
+    /// Whether it was skipped by the module itself (e.g. `creates`).
+    pub skipped: bool,
+    /// The message.
+    pub msg: Option<String>,
+    /// Other result fields, in order: `rc`, `stdout`, `dest`, `checksum`, `stat`…
+    pub data: IndexMap<String, Value>,
+    /// Differences.
+    pub diff: Vec<Diff>,
+    /// Facts to add to the host, without the `ansible_` prefix where they have one.
+    pub facts: IndexMap<String, Value>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    /// In sync.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::default()
+    }
+
+    /// Changed.
+    #[must_use]
+    pub fn changed() -> Self {
+        Self {
+            changed: true,
+            ..Self::default()
+        }
+    }
+
+    /// Failed with this message.
+    pub fn failed(msg: impl Into<String>) -> Self {
+        Self {
+            failed: true,
+            msg: Some(msg.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The same with a message.
+    #[must_use]
+    pub fn msg(mut self, msg: impl Into<String>) -> Self {
+        self.msg = Some(msg.into());
+        self
+    }
+
+    /// The same with a result field.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.data.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same with a difference.
+    #[must_use]
+    pub fn diff(
+        mut self,
+        header: &str,
+        before: impl Into<String>,
+        after: impl Into<String>,
+    ) -> Self {
+        self.diff.push(Diff {
+            header: header.into(),
+            before: before.into(),
+            after: after.into(),
+        });
+        self
+    }
+
+    /// A failed outcome if any action failed: `rc`, `stdout`, `stderr` of the first that did.
+    #[must_use]
+    pub fn from_replies(replies: &[Reply], what: &str) -> Option<Self> {
+        let bad = replies.iter().find(|reply| reply.ran && reply.rc != 0)?;
+        let err = bad.err();
+        let last = err.trim().lines().last().unwrap_or("").trim();
+        let cause = if bad.timed_out {
+            "timed out"
+        } else if last.is_empty() {
+            "no message"
+        } else {
+            last
+        };
+        Some(
+            Self::failed(format!("{what}: {cause}"))
+                .with("rc", bad.rc)
+                .with("stdout", bad.out())
+                .with("stderr", err),
+        )
+    }
+}
+
+/// Every module there is, by short name.
+pub static TABLE: &[&dyn Module] = &[];
+
+/// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Module> {
+    let (collection, short) = name
+        .rsplit_once('.')
+        .map_or((None, name), |(c, s)| (Some(c), s));
+    TABLE.iter().copied().find(|module| {
+        let spec = module.spec();
+        (spec.name == short || spec.aliases.contains(&short))
+            && collection.is_none_or(|c| {
+                c == spec.collection
+                    || (spec.collection == "ansible.builtin" && c == "ansible.legacy")
+            })
+    })
+}
+
+/// The place of an argument's value, for diagnostics.
+#[must_use]
+pub fn place<'a>(args: &'a Node, param: &str) -> &'a crate::diag::Span {
+    args.as_map()
+        .and_then(|map| map.get(param))
+        .map_or(&args.span, |node| &node.span)
+}

@@ -1,1 +1,156 @@
 //! Spanned YAML tree and YAML 1.1 scalars as Ansible reads them.
+//!
+//! A [`Node`] is what a user wrote: it may hold templates, and it knows its place. What was computed
+//! (facts, registered results) is a [`minijinja::Value`] and is never templated again. The type alone
+//! says which of the two something is.
+
+pub mod load;
+
+use crate::diag::Span;
+use std::sync::Arc;
+
+/// A value in a user's file. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub span: Span,
+}
+
+/// The kinds of YAML values after YAML 1.1 resolution as PyYAML does it.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// `~`, `null` or nothing at all.
+    Null,
+    /// `true`, `yes`, `on` and their opposites.
+    Bool(bool),
+    /// Decimal, `0o`/leading-zero octal, hexadecimal, sexagesimal. `0644` is 420; the text stays in the span.
+    Int(i64),
+    /// Floating point.
+    Float(f64),
+    /// A string; may hold templates.
+    Str(Arc<str>),
+    /// A string tagged `!unsafe`: never templated.
+    Unsafe(Arc<str>),
+    /// A string tagged `!vault`: the armoured text.
+    Vault(Arc<str>),
+    /// A list.
+    Seq(Arc<[Node]>),
+    /// A mapping, in the order written.
+    Map(Arc<Map>),
+}
+
+/// A mapping in the order written. Keys are strings (other scalars by their text).
+#[derive(Debug, Clone, Default)]
+pub struct Map {
+    entries: indexmap::IndexMap<Arc<str>, (Span, Node)>,
+}
+
+impl Map {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries.get(key).map(|(_, node)| node)
+    }
+
+    /// Where a key stands.
+    #[must_use]
+    pub fn key_span(&self, key: &str) -> Option<&Span> {
+        self.entries.get(key).map(|(span, _)| span)
+    }
+
+    /// Keys, their places and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Span, &Node)> {
+        self.entries
+            .iter()
+            .map(|(key, (span, node))| (key, span, node))
+    }
+
+    /// How many entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds an entry; gives back the earlier one of that key.
+    pub fn insert(&mut self, key: Arc<str>, span: Span, node: Node) -> Option<(Span, Node)> {
+        self.entries.insert(key, (span, node))
+    }
+}
+
+impl Node {
+    /// A string node that stands for something at `span`.
+    pub fn string(text: impl Into<Arc<str>>, span: &Span) -> Self {
+        Self {
+            kind: Kind::Str(text.into()),
+            span: span.clone(),
+        }
+    }
+
+    /// The text of a string (also an unsafe one).
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Str(text) | Kind::Unsafe(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list.
+    #[must_use]
+    pub fn as_seq(&self) -> Option<&[Node]> {
+        match &self.kind {
+            Kind::Seq(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The entries of a mapping.
+    #[must_use]
+    pub fn as_map(&self) -> Option<&Map> {
+        match &self.kind {
+            Kind::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    /// Whether it is null.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self.kind, Kind::Null)
+    }
+
+    /// Whether it is a string that holds `{{`, `{%` or `{#`.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        matches!(&self.kind, Kind::Str(text) if crate::yaml::has_template(text))
+    }
+
+    /// What it is, for messages: "a list", "a string".
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self.kind {
+            Kind::Null => "nothing",
+            Kind::Bool(_) => "a boolean",
+            Kind::Int(_) => "an integer",
+            Kind::Float(_) => "a number",
+            Kind::Str(_) | Kind::Unsafe(_) => "a string",
+            Kind::Vault(_) => "an encrypted string",
+            Kind::Seq(_) => "a list",
+            Kind::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Whether a text holds the start of a Jinja construct.
+#[must_use]
+pub fn has_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}

@@ -5,7 +5,11 @@
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
 pub mod args;
+mod command;
 pub mod probe;
+pub mod sh;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::remote::{Chunk, Reply};
 use crate::yaml::Node;
@@ -412,7 +416,7 @@ impl Outcome {
 }
 
 /// Every module there is, by short name.
-pub static TABLE: &[&dyn Module] = &[];
+pub static TABLE: &[&dyn Module] = &[&command::Command, &command::Shell];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).
 #[must_use]

@@ -23,6 +23,10 @@ impl Args {
                 .iter()
                 .find(|param| param.name == name || param.aliases.contains(&name.as_str()))
             else {
+                if spec.params.iter().any(|p| p.name == super::control::ANY) {
+                    values.insert(name, value);
+                    continue;
+                }
                 let names = spec
                     .params
                     .iter()

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod command;
+pub mod control;
 pub mod probe;
 pub mod sh;
 #[cfg(test)]
@@ -419,19 +420,37 @@ impl Outcome {
 pub static TABLE: &[&dyn Module] = &[&command::Command, &command::Shell];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).
+/// What the engine carries out itself has only a spec: see [`spec_of`].
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Module> {
+    TABLE
+        .iter()
+        .copied()
+        .find(|module| answers_to(module.spec(), name))
+}
+
+/// The spec of a name, whoever carries it out ([`TABLE`] or [`control::CONTROL`]).
+#[must_use]
+pub fn spec_of(name: &str) -> Option<&'static Spec> {
+    specs().find(|spec| answers_to(spec, name))
+}
+
+/// Every spec there is.
+pub fn specs() -> impl Iterator<Item = &'static Spec> {
+    TABLE
+        .iter()
+        .map(|module| module.spec())
+        .chain(control::CONTROL.iter().copied())
+}
+
+fn answers_to(spec: &Spec, name: &str) -> bool {
     let (collection, short) = name
         .rsplit_once('.')
         .map_or((None, name), |(c, s)| (Some(c), s));
-    TABLE.iter().copied().find(|module| {
-        let spec = module.spec();
-        (spec.name == short || spec.aliases.contains(&short))
-            && collection.is_none_or(|c| {
-                c == spec.collection
-                    || (spec.collection == "ansible.builtin" && c == "ansible.legacy")
-            })
-    })
+    (spec.name == short || spec.aliases.contains(&short))
+        && collection.is_none_or(|c| {
+            c == spec.collection || (spec.collection == "ansible.builtin" && c == "ansible.legacy")
+        })
 }
 
 /// The place of an argument's value, for diagnostics.

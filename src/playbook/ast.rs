@@ -1,7 +1,7 @@
 //! The typed tree of a playbook. Values that may be templates stay [`Node`]s until they are used.
 
 use crate::diag::{Diagnostic, Span};
-use crate::modules::Module;
+use crate::modules::Spec;
 use crate::yaml::Node;
 use indexmap::IndexMap;
 use std::path::PathBuf;
@@ -249,8 +249,9 @@ pub struct Task {
 /// A module call.
 #[derive(Clone)]
 pub struct Action {
-    /// The module; `None` for a name that Ansible knows and we do not support (an error when reached).
-    pub module: Option<&'static dyn Module>,
+    /// What the module is; `None` for a name that Ansible knows and we do not support (an error when reached).
+    /// `modules::find(spec.name)` gives the module itself when the host carries it out (`spec.runs`).
+    pub spec: Option<&'static Spec>,
     /// The name as written.
     pub name: Arc<str>,
     /// Where the name stands.

@@ -44,6 +44,11 @@ pub fn expanding(word: &str, glob: bool) -> String {
             out.push('~');
             out.push_str(user);
             rest = &tail[end..];
+            // The slash that ends the name must not be quoted.
+            if let Some(tail) = rest.strip_prefix('/') {
+                out.push('/');
+                rest = tail;
+            }
         }
     }
     let mut literal = String::new();
@@ -73,6 +78,13 @@ pub fn expanding(word: &str, glob: bool) -> String {
     }
     flush(&mut out, &mut literal);
     if out.is_empty() { "''".into() } else { out }
+}
+
+/// Whether [`expanding`] leaves anything of a word to the shell.
+#[must_use]
+pub fn expands(word: &str) -> bool {
+    let quoted = quote(word);
+    expanding(word, false) != quoted
 }
 
 /// The name of the variable that a text starting with `$` refers to, and the reference as written.
@@ -247,8 +259,8 @@ mod tests {
             );
         }
         assert_eq!(
-            sh(&format!("echo {}", expanding("~root/x", false))),
-            "/root/x\n"
+            sh(&format!("echo {}", expanding("~root/x y", false))),
+            "/root/x y\n"
         );
         assert_eq!(
             sh(&format!("echo {}", expanding("/et[c]/host?", true))),

@@ -4,12 +4,10 @@ use super::{
     Args, Controller, Decision, Failure, Module, Outcome, Probe, Reply, Seen, Step,
     TemplateOptions, probe,
 };
-use crate::modules::probe::{Answer, FileType, GroupState, PackageState, PathState, UserState};
 use crate::remote::{Chunk, Payload};
 use indexmap::IndexMap;
 use minijinja::Value;
 use std::io::Write;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -95,9 +93,8 @@ pub(crate) fn local(module: &dyn Module, args: &Args, fake: &Fake) -> Outcome {
     let mut seen = Seen::default();
     let mut wanted = step.probes();
     loop {
-        for probe in wanted {
-            let answer = ask(&probe);
-            seen.insert(probe, answer);
+        for (probe, answer) in ask(&wanted).iter() {
+            seen.insert(probe.clone(), answer.clone());
         }
         match step.decide(&seen) {
             Decision::Done(outcome) => return outcome,
@@ -116,10 +113,8 @@ pub(crate) fn local(module: &dyn Module, args: &Args, fake: &Fake) -> Outcome {
                         act(chunk)
                     });
                 }
-                let mut after = Seen::default();
-                for (probe, _) in seen.iter() {
-                    after.insert(probe.clone(), ask(probe));
-                }
+                let probes: Vec<Probe> = seen.iter().map(|(probe, _)| probe.clone()).collect();
+                let after = ask(&probes);
                 return step.finish(&seen, &replies, &after);
             }
         }
@@ -161,132 +156,8 @@ pub(crate) fn act(chunk: &Chunk) -> Reply {
     }
 }
 
-fn text_of(program: &str, args: &[&str]) -> Option<String> {
-    let out = Command::new(program).args(args).output().ok()?;
-    out.status
-        .success()
-        .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
-}
-
-/// The answer of this machine.
-pub(crate) fn ask(probe: &Probe) -> Answer {
-    match probe {
-        Probe::Script(script) => {
-            let reply = act(&Chunk::new(script.as_str()));
-            Answer::Script {
-                rc: reply.rc,
-                stdout: reply.stdout.into(),
-                stderr: reply.stderr.into(),
-            }
-        }
-        Probe::Path { path, follow } => Answer::Path(stat(path, *follow)),
-        Probe::Content { path, limit } => Answer::Content(
-            std::fs::read(path)
-                .ok()
-                .filter(|bytes| bytes.len() as u64 <= *limit)
-                .map(Into::into),
-        ),
-        Probe::Digest { path, algorithm } => Answer::Digest(
-            text_of(&format!("{algorithm}sum"), &[path])
-                .and_then(|line| line.split(' ').next().map(str::to_owned)),
-        ),
-        Probe::Package(name) => Answer::Package(
-            text_of(
-                "dpkg-query",
-                &["-W", "-f", "${Status}|${Version}|${Architecture}\n", name],
-            )
-            .and_then(|text| {
-                let mut fields = text.lines().next()?.split('|').map(str::to_owned);
-                Some(PackageState {
-                    status: fields.next()?,
-                    version: fields.next()?,
-                    arch: fields.next()?,
-                })
-            }),
-        ),
-        Probe::Unit(name) => Answer::Unit(
-            text_of("systemctl", &["show", name])
-                .unwrap_or_default()
-                .lines()
-                .filter_map(|line| line.split_once('='))
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect(),
-        ),
-        Probe::User(name) => Answer::User(text_of("getent", &["passwd", name]).map(|line| {
-            let fields: Vec<&str> = line.trim_end().split(':').collect();
-            let shadow: Vec<String> = text_of("getent", &["shadow", name])
-                .map(|line| line.trim_end().split(':').map(str::to_owned).collect())
-                .unwrap_or_default();
-            UserState {
-                name: fields[0].into(),
-                uid: fields[2].parse().unwrap(),
-                gid: fields[3].parse().unwrap(),
-                comment: fields[4].into(),
-                home: fields[5].into(),
-                shell: fields[6].into(),
-                groups: text_of("id", &["-Gn", name])
-                    .unwrap_or_default()
-                    .split_whitespace()
-                    .map(str::to_owned)
-                    .collect(),
-                password: shadow.get(1).cloned(),
-                shadow: shadow.get(2..).map(<[String]>::to_vec).unwrap_or_default(),
-            }
-        })),
-        Probe::Group(name) => Answer::Group(text_of("getent", &["group", name]).map(|line| {
-            let fields: Vec<&str> = line.trim_end().split(':').collect();
-            GroupState {
-                name: fields[0].into(),
-                gid: fields[2].parse().unwrap(),
-                members: fields[3]
-                    .split(',')
-                    .filter(|m| !m.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            }
-        })),
-    }
-}
-
-fn stat(path: &str, follow: bool) -> Option<PathState> {
-    let meta = if follow {
-        std::fs::metadata(path)
-    } else {
-        std::fs::symlink_metadata(path)
-    }
-    .ok()?;
-    let kind = meta.file_type();
-    let name = |flag: &str| {
-        text_of(
-            "stat",
-            &[if follow { "-L" } else { "--" }, "-c", flag, path],
-        )
-        .unwrap_or_default()
-    };
-    Some(probe::PathState {
-        kind: if kind.is_dir() {
-            FileType::Directory
-        } else if kind.is_symlink() {
-            FileType::Link
-        } else if kind.is_file() {
-            FileType::File
-        } else {
-            FileType::Other(if kind.is_fifo() { 'p' } else { 's' })
-        },
-        mode: meta.mode() & 0o7777,
-        uid: meta.uid(),
-        user: name("%U").trim().into(),
-        gid: meta.gid(),
-        group: name("%G").trim().into(),
-        size: meta.len(),
-        mtime: meta.mtime() as f64,
-        atime: meta.atime() as f64,
-        ctime: meta.ctime() as f64,
-        inode: meta.ino(),
-        dev: meta.dev(),
-        nlink: meta.nlink(),
-        target: std::fs::read_link(path)
-            .ok()
-            .map(|target| target.to_string_lossy().into_owned()),
-    })
+/// The answers of this machine.
+pub(crate) fn ask(probes: &[Probe]) -> Seen {
+    let reply = act(&probe::chunk(probes));
+    probe::parse(probes, &reply.stdout).unwrap()
 }

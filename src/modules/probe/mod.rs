@@ -4,6 +4,15 @@
 //! one `stat`, one `sha256sum`, one `dpkg-query`, one `systemctl show`. [`script`] writes that script,
 //! [`parse`] reads its output.
 
+mod layout;
+mod parse;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub use parse::parse;
+pub use script::{chunk, script};
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,6 +40,8 @@ pub enum Probe {
         /// Bytes.
         limit: u64,
     },
+    /// A path with `~`, `~user` and `$VAR` resolved by the executing user's shell; see [`Seen::expanded`].
+    Expand(String),
     /// A package by dpkg: `name` or `name:arch`.
     Package(String),
     /// A unit's state as `systemctl show` tells it, or the SysV/upstart equivalent.
@@ -85,8 +96,39 @@ pub struct PathState {
     pub dev: u64,
     /// Hard links.
     pub nlink: u64,
+    /// Blocks of 512 bytes.
+    pub blocks: u64,
+    /// Preferred size of reads and writes.
+    pub block_size: u64,
+    /// Device number of a device file.
+    pub rdev: u64,
     /// Where a symbolic link points, as stored.
     pub target: Option<String>,
+}
+
+impl Default for PathState {
+    /// An empty regular file of root, mode 0644.
+    fn default() -> Self {
+        Self {
+            kind: FileType::File,
+            mode: 0o644,
+            uid: 0,
+            user: "root".into(),
+            gid: 0,
+            group: "root".into(),
+            size: 0,
+            mtime: 0.0,
+            atime: 0.0,
+            ctime: 0.0,
+            inode: 0,
+            dev: 0,
+            nlink: 1,
+            blocks: 0,
+            block_size: 4096,
+            rdev: 0,
+            target: None,
+        }
+    }
 }
 
 /// What dpkg told of a package.
@@ -110,6 +152,8 @@ impl PackageState {
 
 /// What the service manager told of a unit, by property: for systemd `LoadState ActiveState SubState UnitFileState
 /// MainPID NeedDaemonReload FragmentPath Names …`; for others the same names filled in as far as they can be known.
+/// Three more are ours: `Manager` (`systemd`, `upstart`, `sysv` or empty), and for a unit with a script in `/etc/init.d`
+/// `InitScript` and `InitEnabled` (`yes` or `no`: an `S` link in any run level).
 pub type UnitState = HashMap<String, String>;
 
 /// An account.
@@ -155,6 +199,8 @@ pub enum Answer {
     Digest(Option<String>),
     /// To [`Probe::Content`]: `None` when it is no readable regular file or too large.
     Content(Option<Arc<[u8]>>),
+    /// To [`Probe::Expand`].
+    Text(String),
     /// To [`Probe::Package`]: `None` when dpkg does not know it.
     Package(Option<PackageState>),
     /// To [`Probe::Unit`].
@@ -248,6 +294,24 @@ impl Seen {
             limit,
         }) {
             Some(Answer::Content(bytes)) => bytes.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// A path as the host's shell resolved it; as it is when that was not asked.
+    #[must_use]
+    pub fn expanded<'a>(&'a self, path: &'a str) -> &'a str {
+        match self.answers.get(&Probe::Expand(path.into())) {
+            Some(Answer::Text(text)) => text,
+            _ => path,
+        }
+    }
+
+    /// Why a probe could not be answered.
+    #[must_use]
+    pub fn unknown(&self, probe: &Probe) -> Option<&str> {
+        match self.answers.get(probe) {
+            Some(Answer::Unknown(why)) => Some(why),
             _ => None,
         }
     }

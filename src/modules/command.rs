@@ -3,7 +3,7 @@
 //! The script writes one line before the command's own output (when it started, or why it could not) and one after
 //! (when it ended), both on standard output, so that `start`, `end` and `delta` are the host's.
 
-use super::sh::{answer, expanding, join, lines, quote, strings};
+use super::sh::{answer, expanding, join, lines, quote, streams, strings};
 use super::{
     Args, Chunk, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan,
     Probe, Reply, Runs, Seen, Spec, Step, Type,
@@ -143,6 +143,8 @@ impl Guard {
 struct Run {
     /// What `cmd` in the result says: the words, or the text.
     cmd: Value,
+    /// The shell, for `shell`.
+    shell: String,
     script: String,
     stdin: Option<String>,
     creates: Option<Guard>,
@@ -229,6 +231,7 @@ impl Run {
         };
         Ok(Box::new(Run {
             cmd,
+            shell: executable.unwrap_or_else(|| "/bin/sh".into()),
             script: script(
                 &run,
                 chdir.as_deref(),
@@ -349,33 +352,43 @@ impl Step for Run {
 }
 
 impl Run {
+    /// There is no such program.
+    fn missing(&self) -> Outcome {
+        let words: Vec<String> = match self.cmd.as_str() {
+            Some(_) => vec![self.shell.clone()],
+            None => self.cmd.try_iter().map_or_else(
+                |_| Vec::new(),
+                |words| words.map(|word| super::args::text(&word)).collect(),
+            ),
+        };
+        let name = words.first().map_or("", String::as_str);
+        streams(
+            Outcome::failed(format!(
+                "Error executing command: [Errno 2] No such file or directory: b'{name}'"
+            ))
+            .with("cmd", join(&words))
+            .with("rc", 2),
+            "",
+            "",
+        )
+    }
+
     fn result(&self, reply: &Reply) -> Outcome {
         let all = reply.out();
         let (head, body) = all.split_once('\n').unwrap_or((&all, ""));
-        let trouble = match head {
-            "chdir" => Some((1, "Unable to change directory before execution.")),
-            "missing" => Some((2, "Error executing command.")),
-            _ => None,
-        };
-        if let Some((rc, msg)) = trouble {
-            let mut outcome = self.idle("", msg);
-            outcome.failed = true;
-            outcome.data.insert("rc".into(), Value::from(rc));
-            if rc == 2 {
-                let word = self.cmd.get_item(&Value::from(0)).ok();
-                let word = word.as_ref().and_then(Value::as_str).unwrap_or("the shell");
-                outcome.data.insert(
-                    "exception".into(),
-                    format!("[Errno 2] No such file or directory: '{word}'").into(),
-                );
-                outcome.msg = Some(format!(
-                    "Error executing command.: [Errno 2] No such file or directory: b'{word}'"
-                ));
-            } else {
+        match head {
+            "chdir" => {
                 let err = reply.err();
-                outcome.msg = Some(format!("{msg} {}", err.trim()));
+                let mut outcome = self.idle("", "");
+                outcome.failed = true;
+                outcome.msg = Some(format!(
+                    "Unable to change directory before execution: {}",
+                    err.trim()
+                ));
+                return outcome.with("rc", ());
             }
-            return outcome;
+            "missing" => return self.missing(),
+            _ => {}
         }
         let start = Stamp::parse(head);
         // No last line when the command was killed or its output was cut.

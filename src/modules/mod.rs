@@ -9,6 +9,7 @@ mod command;
 pub mod control;
 pub mod probe;
 pub mod sh;
+mod systemd;
 #[cfg(test)]
 pub(crate) mod testing;
 

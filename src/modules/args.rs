@@ -138,6 +138,13 @@ impl Args {
         self.list(name).iter().map(text).collect()
     }
 
+    /// The same arguments with one more, or another value for it.
+    #[must_use]
+    pub fn replace(mut self, name: &str, value: Value) -> Self {
+        self.values.insert(name.into(), value);
+        self
+    }
+
     /// Whether it was given or has a default.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

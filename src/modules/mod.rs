@@ -8,6 +8,7 @@ pub mod args;
 mod command;
 pub mod control;
 pub mod probe;
+mod service;
 pub mod sh;
 mod systemd;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! ([`Step::decide`], a pure function), and what to tell the user ([`Step::finish`]). It never does I/O with
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
+mod apt;
 pub mod args;
 mod command;
 pub mod control;

@@ -420,7 +420,14 @@ impl Outcome {
 }
 
 /// Every module there is, by short name.
-pub static TABLE: &[&dyn Module] = &[&command::Command, &command::Shell];
+#[rustfmt::skip]
+pub static TABLE: &[&dyn Module] = &[
+    &apt::Apt,
+    &command::Command,
+    &command::Shell,
+    &service::Service,
+    &systemd::Systemd,
+];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).
 /// What the engine carries out itself has only a spec: see [`spec_of`].

@@ -333,21 +333,19 @@ impl Legacy {
     }
 
     /// The scripts to run and the result after them.
-    fn judge(&self, looks: &Looks) -> Result<(Vec<String>, Outcome), Outcome> {
+    fn judge(&self, looks: &Looks) -> Result<(Vec<String>, Outcome), String> {
         let name = quote(&self.name);
         let mut scripts = Vec::new();
         let mut outcome = Outcome::ok().with("name", self.name.as_str());
         let Some(control) = &looks.control else {
-            return Err(Outcome::failed(format!(
+            return Err(format!(
                 "Could not find the requested service {}: host",
                 self.name
-            )));
+            ));
         };
         if let Some(enabled) = self.enabled {
             if looks.upstart && looks.manual {
-                return Err(Outcome::failed(
-                    "manual stanza not supported in a .conf file",
-                ));
+                return Err("manual stanza not supported in a .conf file".into());
             }
             if enabled != looks.starts {
                 outcome.changed = true;
@@ -373,9 +371,7 @@ impl Legacy {
             return Ok((scripts, outcome));
         };
         let Some(running) = looks.running else {
-            return Err(Outcome::failed(
-                "failed determining service state, possible typo of service name?",
-            ));
+            return Err("failed determining service state, possible typo of service name?".into());
         };
         let verb = match (state.as_str(), running) {
             ("started", true) | ("stopped", false) => None,
@@ -429,7 +425,7 @@ impl Legacy {
         )
     }
 
-    fn judged(&self, seen: &Seen) -> Option<Result<(Vec<String>, Outcome), Outcome>> {
+    fn judged(&self, seen: &Seen) -> Option<Result<(Vec<String>, Outcome), String>> {
         let (_, text) = answer(seen, &self.probe())?;
         Some(self.judge(&self.looks(&text)))
     }
@@ -443,7 +439,7 @@ impl Step for Legacy {
     fn decide(&self, seen: &Seen) -> Decision {
         match self.judged(seen) {
             None => Decision::Look(self.probes()),
-            Some(Err(outcome)) => Decision::Done(outcome),
+            Some(Err(msg)) => Decision::Done(Outcome::failed(msg)),
             Some(Ok((scripts, outcome))) if scripts.is_empty() => Decision::Done(outcome),
             Some(Ok((scripts, predicted))) => Decision::Act(Plan {
                 actions: scripts.into_iter().map(Chunk::new).collect(),
@@ -472,7 +468,8 @@ impl Step for Legacy {
             return Outcome::failed(msg.trim()).with("rc", reply.rc);
         }
         match self.judged(before) {
-            Some(Ok((_, outcome)) | Err(outcome)) => outcome,
+            Some(Ok((_, outcome))) => outcome,
+            Some(Err(msg)) => Outcome::failed(msg),
             None => Outcome::failed("the service's state is not known"),
         }
     }
@@ -512,7 +509,7 @@ mod tests {
         let up = "starts\ncontrol service\nstatus 0\n * x is running\n";
         let down = "control service\nstatus 3\n * x is not running\n";
         let started = ("state", Value::from("started"));
-        assert_eq!(decide(&[started.clone()], up), ["done: "]);
+        assert_eq!(decide(std::slice::from_ref(&started), up), ["done: "]);
         let run = decide(&[started, ("enabled", true.into())], down);
         assert!(run[0].contains("update-rc.d x defaults"), "{run:?}");
         assert!(run[1].ends_with("mp_run start"), "{run:?}");
@@ -544,15 +541,13 @@ mod tests {
             &[("name", "nope".into()), ("state", "started".into())],
             &Fake::default().fact("service_mgr", "sysvinit"),
         );
-        let mut seen = Seen::default();
-        for probe in step.probes() {
-            let answer = ask(&probe);
-            assert!(
-                matches!(&answer, Answer::Script { rc: 0, stderr, .. } if stderr.is_empty()),
-                "{answer:?}"
-            );
-            seen.insert(probe, answer);
-        }
+        let probes = step.probes();
+        let seen = ask(&probes);
+        let answer = seen.get(&probes[0]);
+        assert!(
+            matches!(answer, Some(Answer::Script { rc: 0, stderr, .. }) if stderr.is_empty()),
+            "{answer:?}"
+        );
         assert!(scripts(&step.decide(&seen))[0].contains("Could not find"));
     }
 

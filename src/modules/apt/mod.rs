@@ -516,7 +516,7 @@ impl Task {
         };
         let open: Vec<&Wanted> = wanted
             .iter()
-            .filter(|one| !in_sync(one) && !(self.only_upgrade && installed(one).is_none()))
+            .filter(|one| !in_sync(one) && (!self.only_upgrade || installed(one).is_some()))
             .collect();
         // A missing name may be a virtual one that something else provides.
         let missing: Vec<&Wanted> = open
@@ -653,9 +653,8 @@ impl Task {
             return Ok(self.download_debs(&line));
         }
         let fields = script::deb_fields(&self.debs);
-        let (rc, text) = match answer(seen, &fields) {
-            Some(answer) => answer,
-            None => return Err(Verdict::Look(vec![Probe::Script(fields)])),
+        let Some((rc, text)) = answer(seen, &fields) else {
+            return Err(Verdict::Look(vec![Probe::Script(fields)]));
         };
         if rc != 0 {
             return Err(Verdict::Fail(format!(

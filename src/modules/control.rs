@@ -140,7 +140,7 @@ pub static CONTROL: &[&Spec] = &[
     ),
     &spec(
         "import_playbook",
-        FreeForm::Whole,
+        FreeForm::Pairs,
         "splice in the plays of another playbook, at load",
         &[FREE, Param::new("file", Type::Str, "the playbook")],
     ),
@@ -152,13 +152,13 @@ pub static CONTROL: &[&Spec] = &[
     ),
     &spec(
         "import_tasks",
-        FreeForm::Whole,
+        FreeForm::Pairs,
         "splice in a file of tasks, at load",
         &[FREE, Param::new("file", Type::Str, "the file of tasks")],
     ),
     &spec(
         "include",
-        FreeForm::Whole,
+        FreeForm::Pairs,
         "old name of include_tasks and import_tasks",
         &[
             FREE,
@@ -175,7 +175,7 @@ pub static CONTROL: &[&Spec] = &[
     ),
     &spec(
         "include_tasks",
-        FreeForm::Whole,
+        FreeForm::Pairs,
         "run a file of tasks when this task is reached",
         &[
             FREE,
@@ -189,7 +189,7 @@ pub static CONTROL: &[&Spec] = &[
     ),
     &spec(
         "include_vars",
-        FreeForm::Raw,
+        FreeForm::Pairs,
         "read variables from a file or a folder when this task is reached",
         &[
             FREE,

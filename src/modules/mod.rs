@@ -46,11 +46,11 @@ pub struct Spec {
 /// What a bare string after the module's name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FreeForm {
-    /// `k=v` pairs (Ansible's old form).
+    /// `k=v` pairs (Ansible's old form); other words are the parameter `_raw_params` where the spec has it.
     Pairs,
     /// A command line, given as the parameter `_raw_params`, with leading or trailing `creates=`-like pairs of known parameters.
     Raw,
-    /// The whole string, as the parameter `_raw_params`, nothing parsed (e.g. `include_tasks: file.yml`, `meta: flush_handlers`).
+    /// The whole string, as the parameter `_raw_params`, nothing parsed (e.g. `meta: flush_handlers`).
     Whole,
 }
 

@@ -4,10 +4,19 @@
 //! (facts, registered results) is a [`minijinja::Value`] and is never templated again. The type alone
 //! says which of the two something is.
 
-pub mod load;
+pub mod kv;
+mod load;
+mod plain;
+mod scalar;
 
 use crate::diag::Span;
+use minijinja::Value;
+use std::collections::HashMap;
 use std::sync::Arc;
+
+pub use load::{load, load_all, load_lenient};
+pub use plain::{from_json, plain};
+pub use scalar::parse_scalar;
 
 /// A value in a user's file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,10 +50,13 @@ pub enum Kind {
     Map(Arc<Map>),
 }
 
-/// A mapping in the order written. Keys are strings (other scalars by their text).
+/// A mapping in the order written. Keys are strings; other scalars by the text Python gives them (`True`, `420`),
+/// see [`Map::key_value`] for the scalar itself.
 #[derive(Debug, Clone, Default)]
 pub struct Map {
     entries: indexmap::IndexMap<Arc<str>, (Span, Node)>,
+    /// Keys that were no strings.
+    scalars: HashMap<Arc<str>, Kind>,
 }
 
 impl Map {
@@ -60,8 +72,20 @@ impl Map {
         self.entries.get(key).map(|(span, _)| span)
     }
 
+    /// A key as data: a number where the user wrote a number (`80: http`), a string otherwise.
+    #[must_use]
+    pub fn key_value(&self, key: &str) -> Value {
+        match self.scalars.get(key) {
+            Some(Kind::Int(number)) => Value::from(*number),
+            Some(Kind::Float(number)) => Value::from(*number),
+            Some(Kind::Bool(flag)) => Value::from(*flag),
+            Some(Kind::Null) => Value::from(()),
+            _ => Value::from(key),
+        }
+    }
+
     /// Keys, their places and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Span, &Node)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Arc<str>, &Span, &Node)> {
         self.entries
             .iter()
             .map(|(key, (span, node))| (key, span, node))
@@ -82,6 +106,30 @@ impl Map {
     /// Adds an entry; gives back the earlier one of that key.
     pub fn insert(&mut self, key: Arc<str>, span: Span, node: Node) -> Option<(Span, Node)> {
         self.entries.insert(key, (span, node))
+    }
+
+    /// Adds an entry whose key may be another scalar than a string.
+    fn insert_key(
+        &mut self,
+        key: Arc<str>,
+        kind: Kind,
+        span: Span,
+        node: Node,
+    ) -> Option<(Span, Node)> {
+        if !matches!(kind, Kind::Str(_) | Kind::Unsafe(_)) {
+            self.scalars.insert(Arc::clone(&key), kind);
+        }
+        self.insert(key, span, node)
+    }
+
+    /// Adds all entries of another mapping; those win.
+    fn extend(&mut self, other: &Self) {
+        for (key, span, node) in other.iter() {
+            self.insert(Arc::clone(key), span.clone(), node.clone());
+        }
+        for (key, kind) in &other.scalars {
+            self.scalars.insert(Arc::clone(key), kind.clone());
+        }
     }
 }
 

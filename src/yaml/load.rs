@@ -371,7 +371,7 @@ impl Loader<'_> {
     /// What the parser's error means to someone who writes playbooks.
     fn broken(&self, error: &ScanError) -> Diagnostic {
         let at = self.span(error.marker().index(), error.marker().index());
-        explain(at, error.info())
+        explain(&at, error.info())
     }
 }
 
@@ -493,7 +493,7 @@ fn merge(own: Map, merged: &[Node]) -> Map {
 }
 
 /// A diagnostic from the parser's message: its place, and the usual reasons.
-fn explain(at: Span, info: &str) -> Diagnostic {
+fn explain(at: &Span, info: &str) -> Diagnostic {
     let text = &at.source.text;
     let line_start = text[..at.start].rfind('\n').map_or(0, |n| n + 1);
     // Some errors are noticed only at the start of the next line.
@@ -526,7 +526,7 @@ fn explain(at: Span, info: &str) -> Diagnostic {
         return Diagnostic::error(&place, "a tab in the indentation")
             .hint("indent with spaces: YAML does not allow tabs there");
     }
-    let error = Diagnostic::error(&at, format!("not valid YAML: {info}"));
+    let error = Diagnostic::error(at, format!("not valid YAML: {info}"));
     if info.contains("mapping values are not allowed") || info.contains("simple key") {
         return error.hint("check the indentation, and quote a value that holds `: `");
     }

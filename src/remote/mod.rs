@@ -4,6 +4,15 @@
 //! [`Identity`], the link sends them in one go into the shell it keeps for that identity, and gives
 //! back a [`Reply`] for each. This module knows nothing of playbooks.
 
+mod actor;
+mod escalate;
+mod frames;
+mod kept;
+mod local;
+mod queue;
+mod shells;
+mod ssh;
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -119,6 +128,10 @@ pub struct Chunk {
     pub stop_on_failure: bool,
     /// Bytes kept of each output stream; the rest is counted and dropped.
     pub keep: usize,
+    /// Whether it may run programs that we do not know. Such a chunk gets a session and pipes of its own: what it leaves in
+    /// the background neither holds it up nor writes into later output. It costs a few processes on the host, so our
+    /// own probes and file writes go without. A chunk with a timeout is always contained.
+    pub contained: bool,
 }
 
 impl Chunk {
@@ -131,6 +144,15 @@ impl Chunk {
             timeout: None,
             stop_on_failure: true,
             keep: 16 << 20,
+            contained: true,
+        }
+    }
+
+    /// The same for a script of our own making that leaves nothing in the background: cheaper on the host.
+    pub fn plain(script: impl Into<String>) -> Self {
+        Self {
+            contained: false,
+            ..Self::new(script)
         }
     }
 }
@@ -236,6 +258,34 @@ impl LinkError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+/// Opens links; shared by all hosts of a run.
+#[derive(Debug, Default)]
+pub struct Connector {}
+
+impl Connector {
+    /// A connector for one run.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Connects to a host and logs in. Handshakes to one place are paced; wait for the result in as many tasks as you like.
+    ///
+    /// # Errors
+    /// One error for each cause, with a hint: see [`LinkErrorKind`].
+    pub async fn connect(&self, target: &Target) -> Result<Box<dyn Link>, LinkError> {
+        if target.local {
+            let counters = std::sync::Arc::default();
+            let shells = shells::Shells::new(
+                local::Local::new(std::sync::Arc::clone(&counters)),
+                Duration::from_secs(10),
+            );
+            return Ok(actor::start(shells, counters));
+        }
+        ssh::connect(target).await
     }
 }
 

@@ -3,6 +3,8 @@
 //! Built on the parser's events rather than on its tree: every scalar comes with its style, tag and place,
 //! nothing recurses, and an alias shares its node instead of copying it.
 
+use super::explain::{explain, inside_braces, quote_it};
+use super::layout::{Layout, Offsets};
 use super::{Kind, Map, Node, parse_scalar};
 use crate::diag::{Diagnostic, Source, Span};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
@@ -56,43 +58,74 @@ fn single(source: &Arc<Source>, mut documents: Vec<Node>) -> Result<Node, Diagno
 
 fn documents(
     source: &Arc<Source>,
-    warnings: Option<&mut Vec<Diagnostic>>,
+    mut warnings: Option<&mut Vec<Diagnostic>>,
 ) -> Result<Vec<Node>, Diagnostic> {
+    let text = &source.text;
+    let fault = match read(source, text, &Offsets::new(text), warnings.as_deref_mut()) {
+        Ok(documents) => return Ok(documents),
+        Err(Fault::Meaning(error)) => return Err(*error),
+        Err(Fault::Syntax(fault)) => fault,
+    };
+    let mut layout = Layout::new(text);
+    let known = warnings.as_deref().map_or(0, |known| known.len());
+    let mut next = fault.clone();
+    for _ in 0..REPAIRS {
+        if !layout.repair(&next) {
+            break;
+        }
+        let (text, offsets) = layout.text();
+        if let Some(warnings) = warnings.as_deref_mut() {
+            warnings.truncate(known);
+        }
+        match read(source, &text, &offsets, warnings.as_deref_mut()) {
+            Ok(documents) => return Ok(documents),
+            Err(Fault::Meaning(error)) => return Err(*error),
+            Err(Fault::Syntax(fault)) => next = fault,
+        }
+    }
+    let at = Offsets::new(text).byte(fault.marker().index(), text);
+    Err(explain(
+        &Span {
+            source: Arc::clone(source),
+            start: at,
+            end: at,
+        },
+        fault.info(),
+    ))
+}
+
+/// Most lines of a file whose layout is mended.
+const REPAIRS: usize = 64;
+
+enum Fault {
+    /// Not YAML for the parser.
+    Syntax(ScanError),
+    /// YAML, but not as Ansible takes it.
+    Meaning(Box<Diagnostic>),
+}
+
+impl From<Diagnostic> for Fault {
+    fn from(error: Diagnostic) -> Self {
+        Self::Meaning(Box::new(error))
+    }
+}
+
+fn read(
+    source: &Arc<Source>,
+    text: &str,
+    offsets: &Offsets,
+    warnings: Option<&mut Vec<Diagnostic>>,
+) -> Result<Vec<Node>, Fault> {
     Loader {
         source,
-        offsets: Offsets::new(&source.text),
+        offsets,
         stack: Vec::new(),
         anchors: HashMap::new(),
         aliased: 0,
         done: Vec::new(),
         warnings,
     }
-    .run()
-}
-
-/// Byte offsets of characters: the parser counts the latter.
-enum Offsets {
-    /// They are the same.
-    Ascii,
-    /// Offset of each character, then the length.
-    Table(Vec<usize>),
-}
-
-impl Offsets {
-    fn new(text: &str) -> Self {
-        if text.is_ascii() {
-            return Self::Ascii;
-        }
-        let ends = std::iter::once(text.len());
-        Self::Table(text.char_indices().map(|(at, _)| at).chain(ends).collect())
-    }
-
-    fn byte(&self, character: usize, text: &str) -> usize {
-        match self {
-            Self::Ascii => character.min(text.len()),
-            Self::Table(table) => table.get(character).copied().unwrap_or(text.len()),
-        }
-    }
+    .run(text)
 }
 
 /// A collection that is being read.
@@ -138,7 +171,7 @@ enum Mark {
 
 struct Loader<'a> {
     source: &'a Arc<Source>,
-    offsets: Offsets,
+    offsets: &'a Offsets,
     stack: Vec<Frame>,
     /// Finished anchors with their size; `None` while one is being read.
     anchors: HashMap<usize, Option<(Node, usize)>>,
@@ -148,11 +181,10 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn run(mut self) -> Result<Vec<Node>, Diagnostic> {
-        let source = self.source;
-        let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(&source.text);
+    fn run(mut self, text: &str) -> Result<Vec<Node>, Fault> {
+        let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| self.broken(&error))?;
+            let (event, span) = event.map_err(Fault::Syntax)?;
             let span = self.span(span.start.index(), span.end.index());
             match event {
                 Event::Scalar(text, style, anchor, tag) => {
@@ -367,12 +399,6 @@ impl Loader<'_> {
         };
         Ok(Node { kind, span })
     }
-
-    /// What the parser's error means to someone who writes playbooks.
-    fn broken(&self, error: &ScanError) -> Diagnostic {
-        let at = self.span(error.marker().index(), error.marker().index());
-        explain(&at, error.info())
-    }
 }
 
 fn mark(tag: Option<&Tag>, span: &Span) -> Result<Mark, Diagnostic> {
@@ -436,25 +462,6 @@ fn as_key(node: &Node) -> Result<Key, Diagnostic> {
     Ok(Key::Plain(text, node.span.clone(), node.kind.clone()))
 }
 
-/// Whether a flow mapping is the inner half of an unquoted `{{ … }}`.
-fn inside_braces(span: &Span) -> bool {
-    let before = span.source.text.get(..span.start).unwrap_or("");
-    span.text().starts_with('{') && before.ends_with('{')
-}
-
-/// The place of the outer brace, and what to do.
-fn quote_it(mut error: Diagnostic) -> Diagnostic {
-    error.message = "a value that starts with `{{` must be quoted".into();
-    if let Some(span) = &mut error.span {
-        span.start -= 1;
-        let rest = span.source.text.get(span.start..).unwrap_or("");
-        let line = rest.lines().next().unwrap_or("").trim_end();
-        span.end = span.start + line.len();
-        error.hint = Some(format!("write \"{}\"", line.replace('"', "'")));
-    }
-    error
-}
-
 /// The mappings that `<<` names, in order of precedence: the first wins.
 fn sources(node: &Node, key: &Span, into: &mut Vec<Node>) -> Result<(), Diagnostic> {
     let wrong = |node: &Node| {
@@ -492,255 +499,6 @@ fn merge(own: Map, merged: &[Node]) -> Map {
     all
 }
 
-/// A diagnostic from the parser's message: its place, and the usual reasons.
-fn explain(at: &Span, info: &str) -> Diagnostic {
-    let text = &at.source.text;
-    let line_start = text[..at.start].rfind('\n').map_or(0, |n| n + 1);
-    // Some errors are noticed only at the start of the next line.
-    let blank = text[line_start..at.start].trim().is_empty() && line_start > 0;
-    let previous = text[..line_start.saturating_sub(1)]
-        .rfind('\n')
-        .map_or(0, |n| n + 1);
-    let line_at = |start: usize| text[start..].lines().next().unwrap_or("");
-    let candidates = [Some(line_start), blank.then_some(previous)];
-
-    for start in candidates.into_iter().flatten() {
-        let line = line_at(start);
-        if let Some(column) = bare_braces(line) {
-            let place = Span {
-                source: Arc::clone(&at.source),
-                start: start + column + 1,
-                end: start + line.trim_end().len(),
-            };
-            return quote_it(Diagnostic::error(&place, info));
-        }
-    }
-    let line = line_at(line_start);
-    let indent = &line[..line.len() - line.trim_start().len()];
-    if let Some(tab) = indent.find('\t').filter(|_| !line.trim().is_empty()) {
-        let place = Span {
-            source: Arc::clone(&at.source),
-            start: line_start + tab,
-            end: line_start + tab + 1,
-        };
-        return Diagnostic::error(&place, "a tab in the indentation")
-            .hint("indent with spaces: YAML does not allow tabs there");
-    }
-    let error = Diagnostic::error(at, format!("not valid YAML: {info}"));
-    if info.contains("mapping values are not allowed") || info.contains("simple key") {
-        return error.hint("check the indentation, and quote a value that holds `: `");
-    }
-    error
-}
-
-/// Where `{{` starts a value without quotes, if it does.
-fn bare_braces(line: &str) -> Option<usize> {
-    [": {{", "- {{"]
-        .iter()
-        .filter_map(|mark| line.find(mark))
-        .map(|at| at + 2)
-        .min()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn node(text: &str) -> Node {
-        load(&Source::new("t.yml", text)).unwrap_or_else(|error| panic!("{text:?}: {error}"))
-    }
-
-    /// A tree in one line, like Python's literals.
-    fn show(node: &Node) -> String {
-        match &node.kind {
-            Kind::Null => "~".into(),
-            Kind::Bool(flag) => flag.to_string(),
-            Kind::Int(number) => number.to_string(),
-            Kind::Float(number) => format!("{number:?}"),
-            Kind::Str(text) => format!("{text:?}"),
-            Kind::Unsafe(text) => format!("unsafe {text:?}"),
-            Kind::Vault(text) => format!("vault {text:?}"),
-            Kind::Seq(items) => {
-                let items: Vec<_> = items.iter().map(show).collect();
-                format!("[{}]", items.join(", "))
-            }
-            Kind::Map(map) => {
-                let items: Vec<_> = map
-                    .iter()
-                    .map(|(key, _, node)| format!("{}: {}", map.key_value(key), show(node)))
-                    .collect();
-                format!("{{{}}}", items.join(", "))
-            }
-        }
-    }
-
-    #[test]
-    fn trees() {
-        for (text, expected) in [
-            ("", "~"),
-            ("---\n", "~"),
-            ("# nothing\n", "~"),
-            (
-                "a: 1\nb: [x, 'yes', yes]\n",
-                r#"{a: 1, b: ["x", "yes", true]}"#,
-            ),
-            (
-                "- mode: 0644\n- mode: '0644'\n",
-                r#"[{mode: 420}, {mode: "0644"}]"#,
-            ),
-            (
-                "a: |\n  x\n  y\nb: >-\n  x\n  y\n",
-                r#"{a: "x\ny\n", b: "x y"}"#,
-            ),
-            ("a: &x {k: 1}\nb: *x\n", "{a: {k: 1}, b: {k: 1}}"),
-            (
-                "x: &x {k: 1, l: 2}\ny:\n  <<: *x\n  k: 3\n",
-                "{x: {k: 1, l: 2}, y: {k: 3, l: 2}}",
-            ),
-            (
-                "x: &x {k: 1}\ny: &y {k: 2, m: 3}\nz:\n  n: 0\n  <<: [*x, *y]\n",
-                "{x: {k: 1}, y: {k: 2, m: 3}, z: {k: 1, m: 3, n: 0}}",
-            ),
-            ("a: '<<'\n'<<': 1\n", r#"{a: "<<", <<: 1}"#),
-            ("a: !unsafe '{{ x }}'\n", r#"{a: unsafe "{{ x }}"}"#),
-            (
-                "a: !unsafe\n  b: ['{{ x }}', 1]\n",
-                r#"{a: {b: [unsafe "{{ x }}", 1]}}"#,
-            ),
-            (
-                "a: !vault |\n  $ANSIBLE_VAULT;1.1\n  00\n",
-                r#"{a: vault "$ANSIBLE_VAULT;1.1\n00\n"}"#,
-            ),
-            ("a: !!str 5\nb: !!int '5'\n", r#"{a: "5", b: 5}"#),
-            (
-                "80: http\nyes: x\n~: y\n1.5: z\n",
-                r#"{80: "http", True: "x", None: "y", 1.5: "z"}"#,
-            ),
-            ("a:\nb: \n", "{a: ~, b: ~}"),
-            ("- a: 1\n  b:\n  - 2\n-\n", "[{a: 1, b: [2]}, ~]"),
-            ("a: x=1\n  y=2\n", r#"{a: "x=1 y=2"}"#),
-            ("a: b # c\n", r#"{a: "b"}"#),
-            ("a: \"\\u00e9\\n\"\n", r#"{a: "é\n"}"#),
-            ("a: b\r\nc: d\r\n", r#"{a: "b", c: "d"}"#),
-            ("\u{feff}a: b\n", r#"{a: "b"}"#),
-            ("? a\n: b\n", r#"{a: "b"}"#),
-            ("{\"a\": [1, {\"b\": null}]}", "{a: [1, {b: ~}]}"),
-        ] {
-            assert_eq!(show(&node(text)), expected, "{text:?}");
-        }
-    }
-
-    /// Text, place of the error, part of its message and of its hint.
-    const MISTAKES: &[(&str, &str, &str, &str)] = &[
-        (
-            "a: 1\nb: 2\na: 3\n",
-            "3:1",
-            "key `a` is given twice",
-            "line 1",
-        ),
-        ("a: {{ foo }}\n", "1:4", "must be quoted", "\"{{ foo }}\""),
-        (
-            "é: {{ foo }}/bar\n",
-            "1:4",
-            "must be quoted",
-            "\"{{ foo }}/bar\"",
-        ),
-        ("- {{ foo }}\n", "1:3", "must be quoted", "\"{{ foo }}\""),
-        (
-            "a:\n  - b: {{ x }} and {{ y }}\nc: d\n",
-            "2:8",
-            "must be quoted",
-            "{{ y }}",
-        ),
-        ("a:\n\tb: 1\n", "2:1", "tab", "spaces"),
-        ("a: b: c\n", "1:5", "not valid YAML", "quote"),
-        ("a: 'b\n", "1:4", "not valid YAML", ""),
-        ("a: [b\nc: d\n", "2:2", "not valid YAML", ""),
-        ("a: *b\n", "1:4", "anchor", ""),
-        ("a: &b [*b]\n", "1:8", "inside what it names", ""),
-        ("a: !vualt x\n", "1:4", "unknown tag `!vualt`", "!vault"),
-        ("a: 1\n---\nb: 2\n", "3:1", "second document", "---"),
-        ("x: 1\n<<: 3\n", "2:5", "`<<` merges", ""),
-        (
-            "[a, b]: c\n",
-            "1:1",
-            "a key must be a string, not a list",
-            "",
-        ),
-    ];
-
-    #[test]
-    fn mistakes_are_located() {
-        for (text, place, message, hint) in MISTAKES {
-            let error = load(&Source::new("t", *text)).expect_err(text);
-            let at = error.span.as_ref().unwrap().to_string();
-            assert_eq!(at, format!("t:{place}"), "{text:?}: {error}");
-            assert!(error.message.contains(message), "{text:?}: {error}");
-            assert!(
-                error.hint.as_deref().unwrap_or("").contains(hint),
-                "{text:?}: {error}"
-            );
-        }
-    }
-
-    #[test]
-    fn bombs_are_refused() {
-        let mut text = String::from("a0: &a0 [x]\n");
-        for n in 1..10 {
-            let before = n - 1;
-            let refs = vec![format!("*a{before}"); 10].join(", ");
-            text += &format!("a{n}: &a{n} [{refs}]\n");
-        }
-        let error = load(&Source::new("t", text)).unwrap_err();
-        assert!(error.message.contains("aliases"), "{error}");
-        let deep = format!("{}1{}", "[".repeat(130), "]".repeat(130));
-        let error = load(&Source::new("t", deep)).unwrap_err();
-        assert!(error.message.contains("deep"), "{error}");
-    }
-
-    #[test]
-    fn a_lenient_reader_warns_of_keys_given_twice() {
-        let mut warnings = Vec::new();
-        let node = load_lenient(&Source::new("t", "a: 1\nb: 2\na: 3\n"), &mut warnings).unwrap();
-        assert_eq!(show(&node), "{a: 3, b: 2}");
-        assert_eq!(warnings.len(), 1);
-    }
-
-    #[test]
-    fn spans_cover_what_was_written() {
-        let node = node("é: ü\nlist:\n  - 'q é'\n  - {k: [1, 2]}\nnull:\nend: |\n  x\n  y\n");
-        let map = node.as_map().unwrap();
-        let text = |key: &str| map.get(key).unwrap().span.text();
-        assert_eq!(map.key_span("é").unwrap().text(), "é");
-        assert_eq!(text("é"), "ü");
-        let items = map.get("list").unwrap().as_seq().unwrap();
-        assert_eq!(items[0].span.text(), "'q é'");
-        assert_eq!(items[1].span.text(), "{k: [1, 2]}");
-        assert_eq!(text("list"), "- 'q é'\n  - {k: [1, 2]}");
-        assert_eq!(text("None"), "null");
-        assert_eq!(text("end"), "x\n  y\n");
-    }
-
-    proptest! {
-        /// Whatever is read, a plain scalar's span holds its text.
-        #[test]
-        fn plain_spans_hold_their_text(words in prop::collection::vec("[a-zéß☃0-9_]{1,8}", 1..8)) {
-            let mut text = String::new();
-            for (n, word) in words.iter().enumerate() {
-                text += &format!("k{n}é:\n  - {word}\n  - {{x: {word}}}\n");
-            }
-            let node = load(&Source::new("t", text)).unwrap();
-            for ((_, _, list), word) in node.as_map().unwrap().iter().zip(&words) {
-                let items = list.as_seq().unwrap();
-                prop_assert_eq!(items[0].span.text(), word);
-                prop_assert_eq!(items[1].as_map().unwrap().get("x").unwrap().span.text(), word);
-            }
-        }
-
-        #[test]
-        fn nothing_panics(text in "[-a:{}\\[\\]&*!'\" \n\t#|>é,?%]{0,40}") {
-            let _ = load_all(&Source::new("t", text));
-        }
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

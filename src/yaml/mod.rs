@@ -4,7 +4,9 @@
 //! (facts, registered results) is a [`minijinja::Value`] and is never templated again. The type alone
 //! says which of the two something is.
 
+mod explain;
 pub mod kv;
+mod layout;
 mod load;
 mod plain;
 mod scalar;

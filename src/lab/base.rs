@@ -106,8 +106,11 @@ impl Base {
         let building = images().join(format!(".{key}.building"));
         mounts::remove_dir(&building)?;
         fs::create_dir_all(&building)?;
-        self.build(&building.join("root"))
-            .with_context(|| format!("cannot build the {} base image", self.release.name))?;
+        if let Err(error) = self.build(&building.join("root")) {
+            let _ = mounts::remove_dir(&building);
+            return Err(error)
+                .with_context(|| format!("cannot build the {} base image", self.release.name));
+        }
         fs::write(building.join("build-id"), super::files::random_id()?)?;
         fs::rename(&building, &dir).context("cannot put the base image in place")?;
         Ok(dir)

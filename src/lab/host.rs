@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(crate) struct Host<'a> {
 
 impl<'a> Host<'a> {
     pub(crate) fn new(site: &'a Site<'a>, number: u32) -> Self {
-        let dir = site.dir.join("hosts").join(host_name(number));
+        let dir = host_dir(site.dir, number);
         Self { site, number, dir }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Host<'a> {
     /// Pulls the plug: what it would save in an orderly shutdown is of no use to anybody.
     fn stop(&self) -> Result<()> {
         kill(self.site.lab, Some(self.number))?;
-        remove_traces(self.site.lab, self.number);
+        remove_traces(self.site.lab, self.site.dir, self.number);
         self.site
             .cgroups
             .remove(self.site.lab, Some(&host_name(self.number)))?;
@@ -345,6 +345,11 @@ pub(crate) fn keep_packages(host: &Path, release: &str) {
     }
 }
 
+/// Where a lab keeps a host.
+pub(crate) fn host_dir(lab: &Path, number: u32) -> PathBuf {
+    lab.join("hosts").join(host_name(number))
+}
+
 /// The machine's name of a host, unlike any other on the controller.
 fn machine(lab: &str, number: u32) -> String {
     format!("mp-{lab}-{}", host_name(number))
@@ -460,15 +465,20 @@ pub(crate) fn kill(lab: &str, number: Option<u32>) -> Result<()> {
     }
 }
 
-/// Removes what nspawn leaves on the controller when it is killed.
-pub(crate) fn remove_traces(lab: &str, number: u32) {
+/// Removes what nspawn leaves on the controller when it is killed. (Before unmounting: one name is made of inode numbers.)
+pub(crate) fn remove_traces(lab: &str, dir: &Path, number: u32) {
+    let nspawn = Path::new("/run/systemd/nspawn");
+    if let Ok(root) = fs::metadata(host_dir(dir, number).join("root")) {
+        let lock = format!("inode-{}:{}", root.dev(), root.ino());
+        let _ = fs::remove_file(nspawn.join("locks").join(lock));
+    }
     let machine = machine(lab, number);
     // The interface goes with the host's network namespace, but not at once, and would block the next boot.
     let _ = run("ip")
         .args(["link", "del", "dev", &format!("vb-{machine}")])
         .ok();
     for place in ["propagate", "unix-export"] {
-        let _ = mounts::remove_dir(&Path::new("/run/systemd/nspawn").join(place).join(&machine));
+        let _ = mounts::remove_dir(&nspawn.join(place).join(&machine));
     }
 }
 

@@ -236,7 +236,7 @@ impl Lab {
             keep_packages(&dir, &state, &traces);
         }
         for number in traces {
-            host::remove_traces(name, number);
+            host::remove_traces(name, &dir, number);
         }
         results.push(mounts::remove_dir(&dir));
         results.push(Network::of(name).down());
@@ -495,7 +495,7 @@ fn plan(options: &LabOptions, old: Option<&State>) -> Result<(release::Release, 
 /// Keeps downloaded packages of hosts that are about to go.
 fn keep_packages(dir: &Path, state: &State, numbers: &[u32]) {
     for number in numbers {
-        host::keep_packages(&dir.join("hosts").join(host_name(*number)), &state.release);
+        host::keep_packages(&host::host_dir(dir, *number), &state.release);
     }
 }
 

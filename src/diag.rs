@@ -177,6 +177,13 @@ impl Diagnostic {
         self
     }
 
+    /// The same with this hint, unless it has one.
+    #[must_use]
+    pub fn or_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint.get_or_insert_with(|| hint.into());
+        self
+    }
+
     /// The same with "did you mean" when a candidate is near.
     #[must_use]
     pub fn did_you_mean<'a>(

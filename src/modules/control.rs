@@ -118,18 +118,6 @@ pub static CONTROL: &[&Spec] = &[
         &[Param::new("msg", Type::Raw, "message").default("Failed as requested from task")],
     ),
     &spec(
-        "gather_facts",
-        FreeForm::Pairs,
-        "gather facts about the host",
-        FACTS,
-    ),
-    &spec(
-        "setup",
-        FreeForm::Pairs,
-        "gather facts about the host",
-        FACTS,
-    ),
-    &spec(
         "group_by",
         FreeForm::Pairs,
         "put hosts into groups made from a variable",
@@ -292,18 +280,6 @@ pub static CONTROL: &[&Spec] = &[
             Param::new("sleep", Type::Int, "seconds between tries").default("1"),
             Param::new("timeout", Type::Int, "seconds in all").default("600"),
         ],
-    ),
-];
-
-const FACTS: &[Param] = &[
-    Param::new("gather_subset", Type::List, "families of facts").default("all"),
-    Param::new("gather_timeout", Type::Int, "seconds for one fact").default("10"),
-    Param::new("filter", Type::List, "only facts whose name matches"),
-    Param::new("fact_path", Type::Path, "folder of local facts").default("/etc/ansible/facts.d"),
-    Param::new(
-        "parallel",
-        Type::Bool,
-        "accepted; facts come in one turn anyway",
     ),
 ];
 

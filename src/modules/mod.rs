@@ -10,6 +10,7 @@ mod command;
 pub mod control;
 pub mod probe;
 mod service;
+mod setup;
 pub mod sh;
 mod systemd;
 #[cfg(test)]
@@ -425,7 +426,9 @@ pub static TABLE: &[&dyn Module] = &[
     &apt::Apt,
     &command::Command,
     &command::Shell,
+    &setup::Ping,
     &service::Service,
+    &setup::Setup,
     &systemd::Systemd,
 ];
 

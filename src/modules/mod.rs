@@ -6,23 +6,15 @@
 
 mod apt;
 pub mod args;
-pub(crate) mod attrs;
 mod command;
 pub mod control;
-mod copy;
-mod copy_remote;
-mod copy_tree;
-mod file;
 pub mod probe;
-mod put;
 mod service;
 mod setup;
 pub mod sh;
 mod systemd;
-mod template;
 #[cfg(test)]
 pub(crate) mod testing;
-mod write;
 
 use crate::remote::{Chunk, Reply};
 use crate::yaml::Node;
@@ -434,13 +426,10 @@ pub static TABLE: &[&dyn Module] = &[
     &apt::Apt,
     &command::Command,
     &command::Shell,
-    &copy::Copy,
-    &file::File,
-    &service::Service,
     &setup::Ping,
+    &service::Service,
     &setup::Setup,
     &systemd::Systemd,
-    &template::Template,
 ];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).

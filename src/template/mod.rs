@@ -1,9 +1,34 @@
 //! The Jinja2 environment with Ansible's filters, tests and lookups.
+//!
+//! [`Engine`] renders what users wrote ([`crate::yaml::Node`]) to values. Variables are found through a
+//! [`Scope`], one at a time and only when needed. The grammar is in `jinja`, the evaluator in `eval`,
+//! Python's view of values in `value`; filters, tests and lookups are static tables, one file a family.
 
 use crate::diag::Diagnostic;
 use minijinja::Value;
 use std::fmt::Debug;
 use std::path::PathBuf;
+
+mod check;
+#[cfg(test)]
+mod conformance;
+mod datetime;
+mod engine;
+mod eval;
+mod filters;
+mod format;
+mod functions;
+mod jinja;
+mod lookups;
+mod names;
+mod options;
+mod tests;
+mod value;
+
+pub use check::{Problem, check_expr, check_node, check_syntax, variables};
+pub use engine::Engine;
+pub use names::{is_filter, is_lookup, is_test};
+pub use options::TemplateOptions;
 
 /// Where a template finds its variables. Resolving one may need to render another.
 pub trait Scope: Send + Sync + Debug {
@@ -63,5 +88,31 @@ impl std::error::Error for TemplateError {}
 /// A value as text, the way Python prints it inside a string: `True`, `None`, `['a', 1]`, `{'k': 'v'}`.
 #[must_use]
 pub fn to_text(value: &Value) -> String {
-    value.to_string()
+    value::str_of(value).unwrap_or_default()
+}
+
+/// The value of the variable `omit`: whoever finds it drops the argument it was given for.
+#[must_use]
+pub fn omit() -> Value {
+    functions::omit()
+}
+
+/// Whether a value is `omit`.
+#[must_use]
+pub fn is_omit(value: &Value) -> bool {
+    functions::is_omit(value)
+}
+
+/// A scope as a value: `hostvars['web1']` is the scope of that host, read one variable at a time.
+///
+/// Failures of a variable come out where it is used, unchanged. Render such a value before it is kept.
+#[must_use]
+pub fn scope_value(scope: std::sync::Arc<dyn Scope>) -> Value {
+    Value::from_object(value::lazy::ScopeMap(scope))
+}
+
+/// Whether parts of a value are rendered only when they are looked at. Such a value must not be kept.
+#[must_use]
+pub fn is_lazy(value: &Value) -> bool {
+    eval::finish::is_lazy(value)
 }

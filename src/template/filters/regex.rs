@@ -1,0 +1,5 @@
+//! TODO
+
+use super::Filter;
+
+pub(super) const FILTERS: &[Filter] = &[];

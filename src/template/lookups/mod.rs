@@ -1,0 +1,85 @@
+//! Lookups, on the controller: one static table a family.
+
+use super::eval::Machine;
+use super::eval::call::Args;
+use super::names::{self, bare};
+use super::value::data::{self, is_str};
+use super::value::undefined::{Fault, Res, undef};
+use super::{TemplateError, filters};
+use minijinja::Value;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// A lookup: terms and options in, a list out.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&mut Machine<'_>, Args) -> Res<Vec<Value>>,
+    /// Whether it is given undefined terms.
+    pub(crate) markers: bool,
+}
+
+static FAMILIES: &[&[Lookup]] = &[];
+
+static BY_NAME: LazyLock<HashMap<&'static str, &'static Lookup>> = LazyLock::new(|| {
+    let all = FAMILIES.iter().copied().flatten();
+    all.map(|lookup| (lookup.name, lookup)).collect()
+});
+
+/// A lookup by its name, qualified or not.
+pub(crate) fn find(name: &str) -> Option<&'static Lookup> {
+    BY_NAME.get(bare(name)).copied()
+}
+
+/// All names.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().copied().flatten().map(|lookup| lookup.name)
+}
+
+/// Runs a lookup for its list.
+pub(crate) fn run(m: &mut Machine<'_>, name: &str, args: Args, _with: bool) -> Res<Vec<Value>> {
+    match find(name) {
+        Some(lookup) => (lookup.run)(m, args).map_err(|error| error.named(lookup.name)),
+        None => Err(names::unknown_lookup(name).into_fault()),
+    }
+}
+
+/// `lookup(…)` and `query(…)`.
+pub(crate) fn call(m: &mut Machine<'_>, name: &str, mut args: Args, wantlist: bool) -> Res<Value> {
+    let wantlist = args.take("wantlist").map_or(wantlist, |v| v.is_true());
+    let errors = args.take("errors").map(|v| v.to_string());
+    if let Some(lookup) = find(name)
+        && !lookup.markers
+        && let Some(value) = args.pos.iter().find(|v| undef(v).is_some())
+    {
+        return Ok(value.clone());
+    }
+    let found = match run(m, name, args, false) {
+        Ok(found) => found,
+        Err(error) => {
+            // What is not known yet is no error that may be ignored.
+            let ignorable = !matches!(
+                error.as_ref(),
+                Fault::Template(TemplateError::Pending(_)) | Fault::Undefined(..)
+            );
+            if ignorable && matches!(errors.as_deref(), Some("ignore" | "warn")) {
+                return Ok(if wantlist {
+                    data::list(Vec::new())
+                } else {
+                    Value::from(())
+                });
+            }
+            return Err(error);
+        }
+    };
+    if wantlist || found.is_empty() {
+        return Ok(data::list(found));
+    }
+    if let [only] = found.as_slice() {
+        return Ok(only.clone());
+    }
+    if found.iter().all(is_str) {
+        return filters::sequence::joined(&found, ",").map(Value::from);
+    }
+    Ok(data::list(found))
+}

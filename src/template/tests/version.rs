@@ -1,0 +1,5 @@
+//! TODO
+
+use super::Test;
+
+pub(super) const TESTS: &[Test] = &[];

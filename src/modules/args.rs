@@ -277,5 +277,5 @@ fn parse_dict(text: &str) -> Result<Value, String> {
                 .ok_or_else(|| format!("`{word}` is not key=value"))
         })
         .collect::<Result<IndexMap<_, _>, _>>()
-        .map(Value::from_iter)
+        .map(Value::from_pairs)
 }

@@ -6,15 +6,23 @@
 
 mod apt;
 pub mod args;
+pub(crate) mod attrs;
 mod command;
 pub mod control;
+mod copy;
+mod copy_remote;
+mod copy_tree;
+mod file;
 pub mod probe;
+mod put;
 mod service;
 mod setup;
 pub mod sh;
 mod systemd;
+mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod write;
 
 use crate::remote::{Chunk, Reply};
 use crate::yaml::Node;
@@ -426,10 +434,13 @@ pub static TABLE: &[&dyn Module] = &[
     &apt::Apt,
     &command::Command,
     &command::Shell,
-    &setup::Ping,
+    &copy::Copy,
+    &file::File,
     &service::Service,
+    &setup::Ping,
     &setup::Setup,
     &systemd::Systemd,
+    &template::Template,
 ];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).

@@ -223,7 +223,7 @@ impl Unit {
         let Some(name) = &self.name else {
             let outcome = outcome
                 .with("name", ())
-                .with("status", Value::from_iter(Vec::<(String, Value)>::new()));
+                .with("status", Value::from_pairs(Vec::<(String, Value)>::new()));
             return Verdict::Do(actions, Box::new(outcome));
         };
         let status = self.status(seen, name);
@@ -231,7 +231,7 @@ impl Unit {
         let (load, active) = (get("LoadState"), get("ActiveState"));
         let outcome = outcome.with("name", name.as_str()).with(
             "status",
-            Value::from_iter(sorted(&status).map(|(k, v)| (k.clone(), Value::from(v.as_str())))),
+            Value::from_pairs(sorted(&status).map(|(k, v)| (k.clone(), Value::from(v.as_str())))),
         );
         let known = !load.is_empty() && load != "not-found";
         let file = get("UnitFileState");

@@ -15,10 +15,10 @@ pub fn plain(node: &Node) -> Value {
         Kind::Float(number) => Value::from(*number),
         Kind::Str(text) | Kind::Unsafe(text) | Kind::Vault(text) => Value::from(&**text),
         Kind::Seq(items) => items.iter().map(plain).collect(),
-        Kind::Map(map) => map
-            .iter()
-            .map(|(key, _, node)| (map.key_value(key), plain(node)))
-            .collect(),
+        Kind::Map(map) => Value::from_pairs(
+            map.iter()
+                .map(|(key, _, node)| (map.key_value(key), plain(node))),
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ mod copy;
 mod copy_remote;
 mod copy_tree;
 mod file;
+mod group;
 pub mod probe;
 mod put;
 mod service;
@@ -22,6 +23,7 @@ mod systemd;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod user;
 mod write;
 
 use crate::remote::{Chunk, Reply};
@@ -436,11 +438,13 @@ pub static TABLE: &[&dyn Module] = &[
     &command::Shell,
     &copy::Copy,
     &file::File,
+    &group::Group,
     &service::Service,
     &setup::Ping,
     &setup::Setup,
     &systemd::Systemd,
     &template::Template,
+    &user::User,
 ];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).

@@ -161,3 +161,41 @@ pub(crate) fn ask(probes: &[Probe]) -> Seen {
     let reply = act(&probe::chunk(probes));
     probe::parse(probes, &reply.stdout).unwrap()
 }
+
+/// Tries modules by hand on the machine it runs on, without an engine: `MP_TASKS` names a file with a JSON list of
+/// `{"MODULE": {ARGUMENT: VALUE}}`, e.g. on a lab host. Prints one result a line.
+#[test]
+#[ignore = "changes the machine it runs on"]
+#[allow(clippy::print_stdout)]
+fn try_tasks() {
+    let file = std::env::var("MP_TASKS").unwrap();
+    let tasks: Vec<IndexMap<String, IndexMap<String, serde_json::Value>>> =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut fake = Fake {
+        check: std::env::var_os("MP_CHECK").is_some(),
+        ..Fake::default()
+    };
+    for (name, given) in tasks.into_iter().flatten() {
+        let module = super::find(&name).unwrap();
+        let given = given
+            .into_iter()
+            .map(|(key, value)| (key, Value::from(minijinja::value::Serde(value))))
+            .collect();
+        let outcome = match Args::new(module.spec(), given) {
+            Ok(args) => local(module, &args, &fake),
+            Err(failure) => Outcome::failed(failure.msg),
+        };
+        let mut result = serde_json::json!({
+            "changed": outcome.changed, "failed": outcome.failed, "skipped": outcome.skipped,
+            "msg": outcome.msg, "warnings": outcome.warnings,
+        });
+        for (key, value) in &outcome.data {
+            result[key] = serde_json::to_value(value).unwrap();
+        }
+        if name != "setup" && !outcome.facts.is_empty() {
+            result["ansible_facts"] = serde_json::to_value(&outcome.facts).unwrap();
+        }
+        println!("{name}: {result}");
+        fake.facts.extend(outcome.facts);
+    }
+}

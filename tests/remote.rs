@@ -7,10 +7,14 @@ mod relay;
 #[path = "common/sshd.rs"]
 mod sshd;
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mini_play::remote::{Chunk, Connector, HostKeyChecking, Identity, Link, Payload, Target};
+use mini_play::remote::{
+    Chunk, Connector, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Payload, Reply,
+    Secret, Target,
+};
 use relay::Relay;
 use sshd::Sshd;
 
@@ -25,7 +29,6 @@ fn target(sshd: &Sshd, port: u16) -> Target {
             "UserKnownHostsFile".into(),
             sshd.known_hosts().display().to_string(),
         )],
-        host_key_checking: HostKeyChecking::Off,
         ..Target::default()
     }
 }
@@ -122,5 +125,527 @@ async fn connecting_and_one_turn_take_eight_turns() {
             (counts.turns, counts.up, counts.down)
         );
         assert_eq!(counts.connections, 1);
+    }
+}
+
+/// The error that connecting gives.
+async fn refused(target: &Target) -> LinkError {
+    match Connector::new().connect(target).await {
+        Ok(_) => panic!("connected to {target:?}"),
+        Err(error) => error,
+    }
+}
+
+fn check(error: &LinkError, kind: LinkErrorKind, parts: &[&str]) {
+    assert_eq!(error.kind, kind, "{error:?}");
+    for part in parts {
+        assert!(error.message.contains(part), "{part:?} is not in {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreachable_hosts_are_told_apart() {
+    use LinkErrorKind::Unreachable;
+    let sshd = Sshd::start();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap().port();
+    let smtp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let talker = smtp.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = smtp.accept().await {
+            use tokio::io::AsyncWriteExt;
+            let _ = stream
+                .write_all(b"220 mail.example.org ESMTP\r\n500 what?\r\n")
+                .await;
+        }
+    });
+    let closed = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let mut to = target(&sshd, closed);
+    to.connect_timeout = Some(Duration::from_secs(1));
+    check(
+        &refused(&to).await,
+        Unreachable,
+        &[&format!("port {closed} of 127.0.0.1 is closed")],
+    );
+    to.port = Some(silent);
+    check(
+        &refused(&to).await,
+        Unreachable,
+        &["does not speak SSH within 1 s"],
+    );
+    to.port = Some(talker);
+    check(&refused(&to).await, Unreachable, &["is not an SSH server"]);
+    to.host = "no-such-host.invalid".into();
+    check(
+        &refused(&to).await,
+        Unreachable,
+        &["the name no-such-host.invalid is not known"],
+    );
+    // An address of a network for documentation: nobody answers, or there is no route.
+    to.host = "192.0.2.1".into();
+    let error = refused(&to).await;
+    assert_eq!(error.kind, Unreachable);
+    assert!(error.hint.is_some(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn host_keys_are_checked() {
+    use LinkErrorKind::HostKey;
+    let sshd = Sshd::start();
+    let port = sshd.address.port();
+    let file = sshd.dir.path().join("kh");
+    let with = |text: &str, checking| {
+        std::fs::write(&file, text).unwrap();
+        let mut to = target(&sshd, port);
+        to.options = vec![
+            ("UserKnownHostsFile".into(), file.display().to_string()),
+            ("GlobalKnownHostsFile".into(), "none".into()),
+            ("HashKnownHosts".into(), "no".into()),
+        ];
+        to.host_key_checking = checking;
+        to
+    };
+    let key = sshd.host_key();
+    sshd::keygen(&sshd.dir.path().join("other"), "ed25519", "");
+    let other = std::fs::read_to_string(sshd.dir.path().join("other.pub")).unwrap();
+    let strict = HostKeyChecking::Strict;
+
+    let error = refused(&with("", strict)).await;
+    check(&error, HostKey, &["ssh-ed25519 SHA256:", "is not known"]);
+    let error = refused(&with(&format!("x {key}[127.0.0.1]:{port} {other}"), strict)).await;
+    check(
+        &error,
+        HostKey,
+        &["has changed", "kh:2 has ssh-ed25519 SHA256:"],
+    );
+    assert_eq!(error.message.matches("SHA256:").count(), 2, "{error}");
+    assert!(error.hint.unwrap().contains("ssh-keygen -R '[127.0.0.1]:"));
+    // Accepting new keys does not mean accepting changed ones.
+    let changed = with(
+        &format!("[127.0.0.1]:{port} {other}"),
+        HostKeyChecking::AcceptNew,
+    );
+    check(&refused(&changed).await, HostKey, &["has changed"]);
+    let revoked = with(&format!("* {key}@revoked * {key}"), strict);
+    check(&refused(&revoked).await, HostKey, &["is revoked", "kh:2"]);
+    let authority = with(&format!("@cert-authority * {other}"), strict);
+    check(&refused(&authority).await, HostKey, &["@cert-authority"]);
+
+    let new = with("", HostKeyChecking::AcceptNew);
+    Connector::new()
+        .connect(&new)
+        .await
+        .expect("accepted")
+        .close()
+        .await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text, format!("[127.0.0.1]:{port} {key}"));
+    let again = with(&text, strict);
+    Connector::new()
+        .connect(&again)
+        .await
+        .expect("known")
+        .close()
+        .await;
+    let off = with(&format!("[127.0.0.1]:{port} {other}"), HostKeyChecking::Off);
+    Connector::new()
+        .connect(&off)
+        .await
+        .expect("off")
+        .close()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_refusals() {
+    use LinkErrorKind::Auth;
+    let sshd = Sshd::start();
+    let at = |name: &str| sshd.dir.path().join(name);
+    sshd::keygen(&at("stranger"), "ed25519", "");
+    sshd::keygen(&at("locked"), "ed25519", "open sesame");
+    sshd::keygen(&at("rsa"), "rsa", "");
+    std::fs::write(at("rubbish"), "no key\n").unwrap();
+    let mut allowed = std::fs::read_to_string(at("authorized_keys")).unwrap();
+    for name in ["locked.pub", "rsa.pub"] {
+        allowed.push_str(&std::fs::read_to_string(at(name)).unwrap());
+    }
+    std::fs::write(at("authorized_keys"), allowed).unwrap();
+    let with = |keys: &[&str], passphrase: Option<&str>| {
+        let mut to = target(&sshd, sshd.address.port());
+        to.private_keys = keys.iter().map(|name| at(name)).collect();
+        to.passphrase = passphrase.map(Secret::new);
+        to.options.push(("IdentitiesOnly".into(), "yes".into()));
+        to.options.push(("IdentityAgent".into(), "none".into()));
+        to
+    };
+    let cases: [(&[&str], Option<&str>, &[&str]); 5] = [
+        (
+            &["stranger"],
+            None,
+            &[
+                "login as root refused; tried key",
+                "stranger",
+                "accepts publickey",
+            ],
+        ),
+        (
+            &["missing"],
+            None,
+            &[
+                "no usable key and no password",
+                "cannot read key",
+                "missing",
+            ],
+        ),
+        (
+            &["locked"],
+            None,
+            &["is encrypted and no passphrase is given"],
+        ),
+        (
+            &["locked"],
+            Some("wrong"),
+            &["does not open with the passphrase"],
+        ),
+        (&["rubbish"], None, &["is not a private key"]),
+    ];
+    for (keys, passphrase, parts) in cases {
+        check(&refused(&with(keys, passphrase)).await, Auth, parts);
+    }
+    for (keys, passphrase) in [
+        (&["stranger", "id"][..], None),
+        (&["locked"], Some("open sesame")),
+        (&["rsa"], None),
+    ] {
+        let to = with(keys, passphrase);
+        Connector::new()
+            .connect(&to)
+            .await
+            .unwrap_or_else(|e| panic!("{keys:?}: {e}"))
+            .close()
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jump_hosts_and_proxy_commands() {
+    let (front, inner) = (Sshd::start(), Sshd::start());
+    // The jump host is logged into with the key that its own configuration names; here, by the agent's absence, the
+    // user's default key. So both take the same one.
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".ssh")).unwrap();
+    let config = format!(
+        "Host front\n HostName 127.0.0.1\n Port {}\n User root\n IdentityFile {}\n HostKeyAlias front\n",
+        front.address.port(),
+        front.key().display()
+    );
+    std::fs::write(home.path().join(".ssh/config"), config).unwrap();
+    let known = home.path().join(".ssh/known_hosts");
+    std::fs::write(
+        &known,
+        format!(
+            "front {}[127.0.0.1]:{} {}",
+            front.host_key(),
+            inner.address.port(),
+            inner.host_key()
+        ),
+    )
+    .unwrap();
+    let program = std::env::current_exe().unwrap();
+    let output = tokio::process::Command::new(program)
+        .args([
+            "--exact",
+            "through_the_jump_host",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("HOME", home.path())
+        .env("INNER", inner.address.port().to_string())
+        .env("KEY", inner.key())
+        .env_remove("SSH_AUTH_SOCK")
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Part of the test above, in a process with a home directory of its own.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by jump_hosts_and_proxy_commands"]
+async fn through_the_jump_host() {
+    let port: u16 = std::env::var("INNER").unwrap().parse().unwrap();
+    let with = |key: &str, value: &str| Target {
+        host: "127.0.0.1".into(),
+        port: Some(port),
+        user: Some("root".into()),
+        private_keys: vec![PathBuf::from(std::env::var("KEY").unwrap())],
+        options: vec![(key.into(), value.into())],
+        connect_timeout: Some(Duration::from_secs(5)),
+        ..Target::default()
+    };
+    let relay = format!("exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & exec cat >&3");
+    for to in [
+        with("ProxyJump", "front"),
+        with("ProxyJump", "front,front"),
+        with("ProxyCommand", &format!("bash -c '{relay}'")),
+    ] {
+        let mut link = Connector::new()
+            .connect(&to)
+            .await
+            .unwrap_or_else(|e| panic!("{to:?}: {e}"));
+        let mut chunk = Chunk::plain("wc -c; head -c 3000000 /dev/zero");
+        chunk.input = Some(Payload::Bytes(vec![7; 3_000_000].into()));
+        let replies = link
+            .turn(&Identity::Login, vec![chunk])
+            .await
+            .expect("turn");
+        assert_eq!(replies[0].stdout.len(), 3_000_000 + 8);
+        link.close().await;
+    }
+    let error = refused(&with("ProxyJump", "nobody@front:1")).await;
+    check(
+        &error,
+        LinkErrorKind::Unreachable,
+        &["jump host front: port 1 of 127.0.0.1 is closed"],
+    );
+    let mut dead = with("ProxyJump", "front");
+    dead.port = Some(1);
+    check(
+        &refused(&dead).await,
+        LinkErrorKind::Unreachable,
+        &["the jump host cannot connect to 127.0.0.1 port 1"],
+    );
+    check(
+        &refused(&with("ProxyCommand", "true")).await,
+        LinkErrorKind::Unreachable,
+        &["hung up"],
+    );
+}
+
+async fn one(link: &mut Box<dyn Link>, chunk: Chunk) -> Reply {
+    link.turn(&Identity::Login, vec![chunk])
+        .await
+        .expect("turn")
+        .remove(0)
+}
+
+/// Commands that misbehave, on every kind of link.
+async fn survives(mut link: Box<dyn Link>) {
+    // What stays in the background neither holds the chunk up nor gets into later output.
+    let daemon = Chunk::new(
+        "(while sleep 0.1; do echo noise; echo noise >&2; done) & echo $! >$MP_TMP/pid; echo started",
+    );
+    let clock = Instant::now();
+    let replies = link
+        .turn(
+            &Identity::Login,
+            vec![
+                daemon,
+                Chunk::plain("sleep 1; echo clean; kill $(cat $MP_TMP/pid) || :"),
+            ],
+        )
+        .await
+        .expect("turn");
+    assert!(
+        replies[0].out().starts_with("started\n"),
+        "{:?}",
+        replies[0]
+    );
+    assert_eq!(replies[1].out(), "clean\n");
+    assert!(!replies[1].err().contains("noise"), "{:?}", replies[1]);
+    assert!(clock.elapsed() < Duration::from_secs(20));
+    assert_eq!(
+        one(&mut link, Chunk::new("exec sh -c 'exit 5'")).await.rc,
+        5
+    );
+
+    // Killing the parent, the group, and the kept shell itself.
+    for script in ["kill -9 $PPID; sleep 1; exit 3", "kill -9 0; sleep 1"] {
+        let mut chunk = Chunk::new(script);
+        chunk.stop_on_failure = false;
+        let replies = link
+            .turn(&Identity::Login, vec![chunk, Chunk::plain("echo after")])
+            .await
+            .expect("turn");
+        assert_ne!(replies[0].rc, 0, "{script}: {:?}", replies[0]);
+        assert_eq!(replies[1].out(), "after\n", "{script}");
+    }
+    let reply = one(&mut link, Chunk::plain("kill -9 $$")).await;
+    assert_ne!(reply.rc, 0);
+    assert!(reply.err().contains("remote shell was ended"), "{reply:?}");
+    assert_eq!(
+        one(&mut link, Chunk::plain("exec echo still here"))
+            .await
+            .out(),
+        "still here\n"
+    );
+
+    // The private directory outlives a shell that had to be left.
+    let path = one(
+        &mut link,
+        Chunk::plain("echo kept > $MP_TMP/f; echo $MP_TMP"),
+    )
+    .await
+    .out();
+    let reply = one(&mut link, Chunk::new("sleep 3 & cat $MP_TMP/f")).await;
+    assert_eq!(reply.out(), "kept\n");
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(
+        one(&mut link, Chunk::plain("cat $MP_TMP/f")).await.out(),
+        "kept\n"
+    );
+
+    // Input that nobody reads, little and much.
+    for size in [10, 5_000_000] {
+        for contained in [false, true] {
+            let mut chunk = Chunk::new("echo unread; exit 4");
+            chunk.contained = contained;
+            chunk.stop_on_failure = false;
+            chunk.input = Some(Payload::Bytes(vec![b'x'; size].into()));
+            let replies = link
+                .turn(&Identity::Login, vec![chunk, Chunk::plain("echo next")])
+                .await
+                .expect("turn");
+            assert_eq!((replies[0].rc, replies[0].out()), (4, "unread\n".into()));
+            assert_eq!(replies[1].out(), "next\n", "{size} {contained}");
+        }
+    }
+    // Input of a chunk that is skipped.
+    for size in [10, 5_000_000] {
+        let mut skipped = Chunk::new("cat");
+        skipped.input = Some(Payload::Bytes(vec![b'x'; size].into()));
+        let replies = link
+            .turn(&Identity::Login, vec![Chunk::plain("exit 1"), skipped])
+            .await
+            .expect("turn");
+        assert_eq!((replies[0].rc, replies[1].ran), (1, false));
+        assert_eq!(
+            one(&mut link, Chunk::plain("echo alive")).await.out(),
+            "alive\n"
+        );
+    }
+
+    // Much output, within bounds; stdin is empty.
+    let mut much = Chunk::new("cat; head -c 100000000 /dev/zero; echo end >&2");
+    much.keep = 1000;
+    let reply = one(&mut link, much).await;
+    assert_eq!(
+        (reply.stdout.len(), reply.dropped, reply.err()),
+        (1000, 99_999_000, "end\n".into())
+    );
+    // Every byte there is, both ways.
+    let bytes: Vec<u8> = (0..=255u8).cycle().take(70_000).collect();
+    let mut echo = Chunk::new("cat");
+    echo.input = Some(Payload::Bytes(bytes.clone().into()));
+    assert_eq!(one(&mut link, echo).await.stdout, bytes);
+
+    // A limit in time ends the whole group.
+    let mut late = Chunk::new("sleep 300 & sleep 301 | cat");
+    late.timeout = Some(Duration::from_millis(500));
+    let reply = one(&mut link, late).await;
+    assert_eq!((reply.rc, reply.timed_out), (124, true));
+    let reply = one(
+        &mut link,
+        Chunk::plain("ps ax -o args | grep -c '^sleep 30[01]$'"),
+    )
+    .await;
+    assert_eq!(reply.out(), "0\n");
+
+    // Hostile text as a script.
+    for script in ["echo 'it'\\''s'", "if", "echo )", "\u{1}\u{2}é"] {
+        let reply = one(&mut link, Chunk::new(script)).await;
+        assert!(reply.ran, "{script}");
+        assert_eq!(
+            one(&mut link, Chunk::plain("echo ok")).await.out(),
+            "ok\n",
+            "{script}"
+        );
+    }
+    assert_eq!(one(&mut link, Chunk::new("echo a\0b")).await.rc, 126);
+    link.close().await;
+    assert!(
+        !PathBuf::from(path.trim()).exists(),
+        "{path} was left behind"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_link_survives() {
+    survives(local().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ssh_link_survives() {
+    let sshd = Sshd::start();
+    survives(over_ssh(&sshd).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_line_is_noticed() {
+    let sshd = Sshd::start();
+    let relay = Relay::start(sshd.address).await;
+    // A file that was being written is the old one still, not the part that came.
+    let file = sshd.dir.path().join("file");
+    for contained in [false, true] {
+        std::fs::write(&file, "old").unwrap();
+        let to = target(&sshd, relay.address.port());
+        let mut link = Connector::new().connect(&to).await.expect("connect");
+        let path = file.display();
+        let mut chunk = Chunk::new(format!("cat >{path}.new && mv {path}.new {path}"));
+        chunk.contained = contained;
+        chunk.input = Some(Payload::Bytes(vec![b'n'; 50_000_000].into()));
+        let sending = async {
+            link.turn(&Identity::Login, vec![chunk])
+                .await
+                .expect_err("cut")
+        };
+        let breaking = async {
+            while relay.counts().up < 2_000_000 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            relay.cut();
+        };
+        let (error, ()) = tokio::join!(sending, breaking);
+        assert_eq!(error.kind, LinkErrorKind::Lost);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        link.close().await;
+    }
+
+    let mut to = target(&sshd, relay.address.port());
+    to.options.push(("ServerAliveInterval".into(), "1".into()));
+    to.options.push(("ServerAliveCountMax".into(), "1".into()));
+    for (silent, words) in [(false, "closed it"), (true, "no sign of life")] {
+        let mut link = Connector::new().connect(&to).await.expect("connect");
+        one(&mut link, Chunk::plain("echo $MP_TMP")).await;
+        let waiting = async {
+            let chunk = Chunk::plain("sleep 60");
+            link.turn(&Identity::Login, vec![chunk])
+                .await
+                .expect_err("cut")
+        };
+        let breaking = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if silent {
+                relay.stall(true)
+            } else {
+                relay.cut()
+            }
+        };
+        let clock = Instant::now();
+        let (error, ()) = tokio::join!(waiting, breaking);
+        relay.stall(false);
+        check(&error, LinkErrorKind::Lost, &[words]);
+        assert!(clock.elapsed() < Duration::from_secs(30));
+        let again = link.turn(&Identity::Login, vec![Chunk::plain(":")]).await;
+        assert_eq!(again.expect_err("still lost").kind, LinkErrorKind::Lost);
+        link.close().await;
     }
 }

@@ -29,15 +29,28 @@ mp_end() {
 	printf '\001%s e %s\n' "$mp_n" "$1" >&2
 }
 
-# Copies exactly $1 bytes of the channel: dd never reads past them.
+# Copies exactly $1 bytes of the channel: dd never reads past them. Our mark follows them; without it the line broke, and the
+# reader of a part must not take it for the whole: everything ends here. Fails when the bytes could not be written: with
+# $2 whatever the cause, else only when the reader left bytes in the channel.
 mp_pass() {
 	mp_q=$(($1 / 65536)) mp_r=$(($1 % 65536))
 	if [ "$mp_q" -gt 0 ]; then
-		dd bs=65536 "count=$mp_q" iflag=fullblock 2>/dev/null <&3 || return
+		dd bs=65536 "count=$mp_q" iflag=fullblock 2>/dev/null <&3
+		case $?$2 in
+		0 | 0f) ;;
+		141 | *f) return 1 ;;
+		*) kill -TERM 0 ;;
+		esac
 	fi
+	mp_l=0
 	if [ "$mp_r" -gt 0 ]; then
 		dd "bs=$mp_r" count=1 iflag=fullblock 2>/dev/null <&3
+		mp_l=$?
 	fi
+	mp_q=
+	read -r mp_q <&3
+	[ "$mp_q" = "$mp_n" ] || kill -TERM 0
+	[ -z "$2" ] || return "$mp_l"
 }
 
 # Whether the turn has failed already; then the $1 bytes meant for the chunk are dropped, or the shell with them.
@@ -86,23 +99,35 @@ mp_p() {
 
 # Any other chunk: $1 number, $2 stop at failure, $3 script, $4 limit in seconds or 0, $5 bytes of input. It runs in a
 # session of its own, and its output goes through pipes of its own, so that what it leaves behind in the background
-# neither holds it up nor writes into the output of others. Such a left-over, and input not read, ends this shell.
+# neither holds it up nor writes into the output of others. Such a left-over ends this shell.
 mp_c() {
 	mp_over "$5" && return
+	mp_i=/dev/null
+	if [ -n "$5" ]; then
+		mp_tmp
+		mp_i=$MP_TMP/in
+		if ! mp_pass "$5" f >"$mp_i"; then
+			echo "cannot write the input to $mp_i" >&2
+			rm -f -- "$mp_i"
+			mp_end "$1" 1
+			mp_bye
+		fi
+	fi
 	mp_e=$({ {
 		{ {
 			{
-				mp_go "$3" "$4" "$5"
+				mp_go "$3" "$4"
 				mp_s=$?
 				echo "r$mp_s" >&8
 				mp_end "$1" "$mp_s"
 			} 2>&1 >&9 9>&- | mp_relay e >&5 9>&-
-		} 9>&1 | mp_relay o >&4; } </dev/null
+		} 9>&1 | mp_relay o >&4; }
 		{
 			sleep 0.3 || sleep 1
 			echo t >&8
 		} >/dev/null 2>&1 3<&- 4>&- 5>&- &
-	} 8>&1 | mp_wait "$5"; })
+	} 8>&1 | mp_wait; })
+	[ -z "$5" ] || rm -f -- "$mp_i"
 	mp_s=${mp_e%%[!0-9]*}
 	if [ -z "$mp_s" ]; then
 		mp_s=137
@@ -112,18 +137,9 @@ mp_c() {
 	[ "$2$mp_s" = 10 ] || [ "$2" = 0 ] || mp_f=1
 }
 
-# Runs script $1 with limit $2 and $3 bytes of input; the script itself travels on descriptor 6.
+# Runs script $1 with limit $2; the script itself travels on descriptor 6.
 mp_go() {
-	printf '%s' "$1" | {
-		if [ -z "$3" ]; then
-			mp_box "$2" </dev/null
-		else
-			{
-				mp_pass "$3"
-				echo "d$?" >&8
-			} | mp_box "$2"
-		fi
-	} 6<&0
+	printf '%s' "$1" | mp_box "$2" 6<&0 <"$mp_i"
 }
 
 mp_box() {
@@ -145,19 +161,18 @@ mp_relay() {
 	} 6<&0
 }
 
-# Reads the events of a chunk with $1 bytes of input; prints its status, and x when something was left over.
+# Reads the events of a chunk; prints its status, and x when something was left over.
 mp_wait() {
-	mp_s='' mp_o=1 mp_w=1 mp_d=${1:+1}
-	while [ -n "$mp_o$mp_w$mp_d" ] && read -r mp_l; do
+	mp_s='' mp_o=1 mp_w=1
+	while [ -n "$mp_o$mp_w" ] && read -r mp_l; do
 		case $mp_l in
 		r*) mp_s=${mp_l#r} ;;
 		o) mp_o='' ;;
 		e) mp_w='' ;;
-		d0) mp_d='' ;;
 		*) break ;;
 		esac
 	done
-	echo "$mp_s${mp_o:+x}${mp_w:+x}${mp_d:+x}"
+	echo "$mp_s${mp_o:+x}${mp_w:+x}"
 }
 
 printf '\001%s r\n' "$mp_n"

@@ -162,11 +162,13 @@ impl Kept {
     pub(crate) async fn begin(&mut self, chunks: &[Chunk]) -> Result<(), LinkError> {
         let mut program = String::new();
         let mut input = Queue::default();
+        let trailer = || format!("{}\n", self.nonce).into_bytes();
         for (at, chunk) in chunks.iter().enumerate() {
             let len = match &chunk.input {
                 None => None,
                 Some(Payload::Bytes(bytes)) => {
                     input.shared(bytes.clone());
+                    input.bytes(trailer());
                     Some(bytes.len() as u64)
                 }
                 Some(Payload::File(path)) => {
@@ -177,6 +179,7 @@ impl Kept {
                         )
                     })?;
                     input.file(path.clone(), meta.len());
+                    input.bytes(trailer());
                     Some(meta.len())
                 }
             };

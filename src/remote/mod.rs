@@ -263,7 +263,9 @@ impl LinkError {
 
 /// Opens links; shared by all hosts of a run.
 #[derive(Debug, Default)]
-pub struct Connector {}
+pub struct Connector {
+    ssh: ssh::Shared,
+}
 
 impl Connector {
     /// A connector for one run.
@@ -285,7 +287,7 @@ impl Connector {
             );
             return Ok(actor::start(shells, counters));
         }
-        ssh::connect(target).await
+        self.ssh.connect(target).await
     }
 }
 

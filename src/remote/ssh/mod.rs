@@ -1,91 +1,237 @@
 //! SSH: from a [`Target`] to a link.
 
+mod config;
+mod dial;
+mod hostkey;
+mod jump;
+mod known_hosts;
 mod login;
 mod session;
+mod settings;
 mod transport;
 pub(crate) mod wire;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use login::Credentials;
+use ssh2::ErrorCode;
+use tokio::sync::Semaphore;
+
+use config::Config;
 use session::{Fault, Live};
-use transport::{Alive, Ssh};
+use settings::{Hop, Settings, Way};
+use transport::Ssh;
 use wire::{Counters, Line};
 
 use super::shells::Shells;
-use super::{Link, LinkError, LinkErrorKind, Target, actor};
+use super::{Boxed, Link, LinkError, LinkErrorKind, Target, actor};
 
-/// Limit for connecting when nothing else is said.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes under way at one place: sshd begins to refuse at ten (`MaxStartups`).
+const AT_ONCE: usize = 8;
 
-/// Connects and logs in.
-pub(crate) async fn connect(target: &Target) -> Result<Box<dyn Link>, LinkError> {
-    let limit = target.connect_timeout.unwrap_or(TIMEOUT);
-    let counters = Arc::new(Counters::default());
-    let port = target.port.unwrap_or(22);
-    let line = dial(&target.host, port, limit).await?;
-    let mut live = greet(line, counters.clone(), None, limit).await?;
-    let home = std::env::home_dir().unwrap_or_default();
-    let user = target
-        .user
-        .clone()
-        .or_else(|| std::env::var("USER").ok())
-        .unwrap_or_else(|| "root".to_owned());
-    let with = Credentials {
-        user: user.clone(),
-        keys: target.private_keys.clone(),
-        passphrase: target.passphrase.clone(),
-        only_keys: false,
-        agent: std::env::var_os("SSH_AUTH_SOCK").map(Into::into),
-        default_keys: ["id_ed25519", "id_ecdsa", "id_rsa"]
-            .map(|name| home.join(".ssh").join(name))
-            .to_vec(),
-        password: target.password.clone(),
-    };
-    login::login(&mut live, &with).await?;
-    let alive = Alive {
-        interval: Duration::from_secs(10),
-        count: 3,
-    };
-    let shells = Shells::new(Ssh::new(live, user, alive), limit.max(TIMEOUT));
-    Ok(actor::start(shells, counters))
+/// Times a host that hangs up before it greets is tried: that is how sshd refuses when too many knock.
+const KNOCKS: u32 = 4;
+
+/// Deepest chain of jump hosts.
+const HOPS: usize = 8;
+
+/// What all connections of a run share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    config: OnceLock<Result<Config, String>>,
+    places: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// Opens a TCP connection, trying every address of a name.
-async fn dial(host: &str, port: u16, limit: Duration) -> Result<Box<dyn Line>, LinkError> {
-    let unreachable = |text: String| LinkError::new(LinkErrorKind::Unreachable, text);
-    let attempt = async {
-        let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| {
-            unreachable(format!("the name {host} is not known"))
-                .hint("check the spelling, or set ansible_host to an address")
+impl Shared {
+    /// Connects and logs in.
+    pub(crate) async fn connect(&self, target: &Target) -> Result<Box<dyn Link>, LinkError> {
+        let settings = self.settings(target)?;
+        let counters = Arc::new(Counters::default());
+        let live = self
+            .session(target, &settings, counters.clone(), None, 0)
+            .await?;
+        let limit = settings.limit.max(Duration::from_secs(10));
+        let ssh = Ssh::new(live, settings.credentials.user, settings.alive);
+        Ok(actor::start(Shells::new(ssh, limit), counters))
+    }
+
+    fn settings(&self, target: &Target) -> Result<Settings, LinkError> {
+        let home = home();
+        let config = self.config.get_or_init(|| Config::load(&home));
+        let config = config.as_ref().map_err(|text| {
+            LinkError::new(LinkErrorKind::Unreachable, text.clone())
+                .hint("mini-play reads OpenSSH's client configuration")
         })?;
-        let mut last = None;
-        for address in addresses {
-            match tokio::net::TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => last = Some(e),
+        Settings::resolve(target, config, &home)
+    }
+
+    /// An authenticated session, over a given line or one of its own.
+    fn session<'a>(
+        &'a self,
+        target: &'a Target,
+        settings: &'a Settings,
+        counters: Arc<Counters>,
+        over: Option<Box<dyn Line>>,
+        depth: usize,
+    ) -> Boxed<'a, Result<Live, LinkError>> {
+        Box::pin(async move {
+            if let Some(line) = over {
+                return enter(line, settings, counters).await.map_err(|e| e.error);
+            }
+            let mut knocks = 0;
+            loop {
+                knocks += 1;
+                let tried = self.once(target, settings, counters.clone(), depth).await;
+                match tried {
+                    Err(refused) if refused.again && knocks < KNOCKS => {
+                        // Not all at the same moment: the port number is as good as chance.
+                        let spread = u64::from(std::process::id()) * 7919 % 200;
+                        let pause = Duration::from_millis(200 * u64::from(knocks) + spread);
+                        tokio::time::sleep(pause).await;
+                    }
+                    other => return other.map_err(|e| e.error),
+                }
+            }
+        })
+    }
+
+    /// One attempt over a line of its own.
+    async fn once(
+        &self,
+        target: &Target,
+        settings: &Settings,
+        counters: Arc<Counters>,
+        depth: usize,
+    ) -> Result<Live, Refused> {
+        match &settings.way {
+            Way::Direct => {
+                let (host, port) = (&settings.host, settings.port);
+                let addresses = dial::resolve(host, port, settings.limit).await?;
+                let place = match addresses.first() {
+                    Some(address) if address.ip().is_loopback() => "loopback".to_owned(),
+                    Some(address) => address.ip().to_string(),
+                    None => host.clone(),
+                };
+                let place = self.place(place);
+                let _turn = place.acquire().await;
+                let line = dial::tcp(host, &addresses, settings.limit).await?;
+                enter(line, settings, counters).await
+            }
+            Way::Command(command) => enter(dial::command(command)?, settings, counters).await,
+            Way::Jump(hops) => {
+                let line = self.through(target, settings, hops, depth).await?;
+                enter(line, settings, counters).await
             }
         }
-        Err(match last {
-            Some(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-                unreachable(format!("port {port} of {host} is closed"))
-                    .hint("is sshd running there, and on this port?")
+    }
+
+    /// A line through jump hosts.
+    async fn through(
+        &self,
+        target: &Target,
+        settings: &Settings,
+        hops: &[Hop],
+        depth: usize,
+    ) -> Result<Box<dyn Line>, LinkError> {
+        if depth + hops.len() > HOPS {
+            return Err(LinkError::new(
+                LinkErrorKind::Unreachable,
+                format!("more than {HOPS} jump hosts, or jump hosts in a circle"),
+            ));
+        }
+        let mut line = None;
+        for (at, hop) in hops.iter().enumerate() {
+            let name = |mut error: LinkError| {
+                error.message = format!("jump host {}: {}", hop.host, error.message);
+                error
+            };
+            let via = Target {
+                name: hop.host.clone(),
+                host: hop.host.clone(),
+                port: hop.port,
+                user: hop.user.clone(),
+                // Keys and passwords belong to the target; trust in host keys is the user's choice for the run.
+                options: target
+                    .options
+                    .iter()
+                    .filter(|(key, _)| {
+                        let key = key.to_lowercase();
+                        key.ends_with("knownhostsfile") || key == "stricthostkeychecking"
+                    })
+                    .cloned()
+                    .collect(),
+                host_key_checking: target.host_key_checking,
+                connect_timeout: target.connect_timeout,
+                ..Target::default()
+            };
+            let mut hop_settings = self.settings(&via).map_err(name)?;
+            if line.is_some() {
+                // Only the first hop may have a way of its own.
+                hop_settings.way = Way::Direct;
             }
-            Some(e) => unreachable(format!("cannot connect to {host} port {port}: {e}"))
-                .hint("is the host up, and is there a route to it?"),
-            None => unreachable(format!("the name {host} has no address")),
-        })
-    };
-    let stream = tokio::time::timeout(limit, attempt).await.map_err(|_| {
-        unreachable(format!(
-            "no answer from {host} port {port} within {} s",
-            limit.as_secs()
-        ))
-        .hint("is the host up, and does a firewall drop the port?")
-    })??;
-    let _ = stream.set_nodelay(true);
-    Ok(Box::new(stream))
+            let live = self
+                .session(&via, &hop_settings, Arc::default(), line, depth + 1 + at)
+                .await
+                .map_err(name)?;
+            let (host, port) = match hops.get(at + 1) {
+                Some(next) => {
+                    let next = self.settings(&Target {
+                        host: next.host.clone(),
+                        port: next.port,
+                        ..Target::default()
+                    })?;
+                    (next.host, next.port)
+                }
+                None => (settings.host.clone(), settings.port),
+            };
+            let forwarded = jump::forward(live, &host, port, settings.limit).await;
+            line = Some(forwarded.map_err(name)?);
+        }
+        line.ok_or_else(|| LinkError::new(LinkErrorKind::Unreachable, "ProxyJump names no host"))
+    }
+
+    fn place(&self, name: String) -> Arc<Semaphore> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places
+            .entry(name)
+            .or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)))
+            .clone()
+    }
+}
+
+/// An attempt that failed; `again` when another may do.
+struct Refused {
+    error: LinkError,
+    again: bool,
+}
+
+impl From<LinkError> for Refused {
+    fn from(error: LinkError) -> Self {
+        Self {
+            error,
+            again: false,
+        }
+    }
+}
+
+fn home() -> PathBuf {
+    std::env::home_dir().unwrap_or_default()
+}
+
+/// Handshake, host key, login.
+async fn enter(
+    line: Box<dyn Line>,
+    settings: &Settings,
+    counters: Arc<Counters>,
+) -> Result<Live, Refused> {
+    let known = hostkey::known(settings);
+    let algorithms = known.algorithms();
+    let mut live = greet(line, counters, algorithms.as_deref(), settings.limit).await?;
+    hostkey::check(&live, settings, &known)?;
+    login::login(&mut live, &settings.credentials).await?;
+    Ok(live)
 }
 
 /// The handshake.
@@ -94,20 +240,48 @@ async fn greet(
     counters: Arc<Counters>,
     host_keys: Option<&str>,
     limit: Duration,
-) -> Result<Live, LinkError> {
+) -> Result<Live, Refused> {
     let unreachable = |text: String| LinkError::new(LinkErrorKind::Unreachable, text);
     let mut live = Live::new(line, counters, host_keys)
         .map_err(|fault| unreachable(format!("cannot start a session: {fault}")))?;
-    match tokio::time::timeout(limit, live.run(ssh2::Session::handshake)).await {
-        Ok(Ok(())) => Ok(live),
-        Ok(Err(Fault::Line(e))) => Err(unreachable(format!(
-            "the host hung up during the handshake: {}",
-            Fault::Line(e)
-        ))),
-        Ok(Err(fault)) => Err(unreachable(format!("the handshake failed: {fault}"))),
-        Err(_) => Err(unreachable(format!(
-            "the host accepts connections but does not speak SSH within {} s",
-            limit.as_secs()
-        ))),
+    let outcome = tokio::time::timeout(limit, live.handshake()).await;
+    let banner = live.session.banner();
+    if banner.is_some_and(|banner| !banner.starts_with("SSH-")) {
+        return Err(
+            unreachable("what answers on this port is not an SSH server".to_owned())
+                .hint("check ansible_port")
+                .into(),
+        );
     }
+    let greeted = banner.is_some();
+    let error = match outcome {
+        Ok(Ok(())) => return Ok(live),
+        Err(_) if greeted => unreachable(format!(
+            "the SSH server stopped answering during the handshake ({} s)",
+            limit.as_secs()
+        )),
+        Err(_) => unreachable(format!(
+            "the port takes connections but does not speak SSH within {} s",
+            limit.as_secs()
+        ))
+        .hint("is this the port of sshd, and is the host not overloaded?"),
+        Ok(Err(fault)) if fault.is_line() && !greeted => {
+            return Err(Refused {
+                error: unreachable(format!("the host hung up before it greeted: {fault}"))
+                    .hint("its sshd may refuse connections for now: MaxStartups, PerSourcePenalties, or a firewall"),
+                again: true,
+            });
+        }
+        Ok(Err(fault)) if fault.is_line() => {
+            unreachable(format!("the host hung up during the handshake: {fault}"))
+        }
+        // LIBSSH2_ERROR_KEX_FAILURE.
+        Ok(Err(Fault::Ssh(e))) if e.code() == ErrorCode::Session(-5) => unreachable(format!(
+            "no agreement on algorithms with the SSH server: {}",
+            e.message()
+        ))
+        .hint("a server that only knows SHA-1 (ssh-rsa, group14-sha1) is too old to be reached safely"),
+        Ok(Err(fault)) => unreachable(format!("the SSH handshake failed: {fault}")),
+    };
+    Err(error.into())
 }

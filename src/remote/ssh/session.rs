@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ssh2::{Error, ErrorCode, MethodType, Session};
 
@@ -93,6 +94,29 @@ impl Live {
             prefer(MethodType::HostKey, list)?;
         }
         Ok(Self { wire, session })
+    }
+
+    /// The handshake.
+    pub(crate) async fn handshake(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.session.handshake() {
+                Ok(()) => return Ok(()),
+                Err(e) if again(&e) => {}
+                Err(e) => return Err(Fault::Ssh(e)),
+            }
+            // Either side sends its key exchange offer and its "new keys" without waiting for the other's, so the
+            // server's is on its way when libssh2 writes ours. Sent together with what follows, each is one turn less. A
+            // server that does wait gets ours a moment later.
+            self.wire.drain().map_err(Fault::Line)?;
+            if self.wire.can_hold() {
+                let heard = tokio::time::timeout(Duration::from_millis(30), self.wire.listen());
+                if let Ok(heard) = heard.await {
+                    heard.map_err(Fault::Line)?;
+                    continue;
+                }
+            }
+            self.wire.exchange().await.map_err(Fault::Line)?;
+        }
     }
 
     /// Runs an operation of libssh2 to its end.

@@ -196,6 +196,26 @@ impl Wire {
         }
     }
 
+    /// Whether all that is to be sent is one unencrypted packet with a key exchange offer (20) or "new keys" (21).
+    pub(crate) fn can_hold(&self) -> bool {
+        match &self.back[self.sent..] {
+            [a, b, c, d, _padding, 20 | 21, rest @ ..] => {
+                u32::from_be_bytes([*a, *b, *c, *d]) as usize == rest.len() + 2
+            }
+            _ => false,
+        }
+    }
+
+    /// Waits for the other side without sending anything.
+    pub(crate) async fn listen(&mut self) -> io::Result<()> {
+        poll_fn(|cx| match self.poll_fill(cx) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(e) => Poll::Ready(Err(e)),
+        })
+        .await
+    }
+
     /// Waits until something was moved either way.
     pub(crate) async fn exchange(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_exchange(cx)).await

@@ -255,7 +255,8 @@ pub fn near<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(d, candidate)| *d <= limit && *d < candidate.chars().count())
-        .min_by_key(|(d, _)| *d)
+        // Of two that are as near, the one that has all the letters: `taks` is `tasks`, not `tags`.
+        .min_by_key(|(d, candidate)| (*d, name.chars().filter(|c| !candidate.contains(*c)).count()))
         .map(|(_, candidate)| candidate)
 }
 
@@ -315,6 +316,7 @@ mod tests {
     #[test]
     fn near_names() {
         assert_eq!(near("tmeplate", ["template", "copy"]), Some("template"));
+        assert_eq!(near("taks", ["tags", "tasks"]), Some("tasks"));
         assert_eq!(near("xyz", ["template", "copy"]), None);
     }
 }

@@ -18,51 +18,9 @@ impl Args {
     pub fn new(spec: &Spec, given: IndexMap<String, Value>) -> Result<Self, Failure> {
         let mut values = IndexMap::new();
         for (name, value) in given {
-            let Some(param) = spec
-                .params
-                .iter()
-                .find(|param| param.name == name || param.aliases.contains(&name.as_str()))
-            else {
-                if spec.params.iter().any(|p| p.name == super::control::ANY) {
-                    values.insert(name, value);
-                    continue;
-                }
-                let names = spec
-                    .params
-                    .iter()
-                    .flat_map(|p| p.aliases.iter().chain([&p.name]));
-                let near = crate::diag::near(&name, names.copied())
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                return Err(Failure::of(
-                    &name,
-                    format!(
-                        "unsupported parameter `{name}` of module `{}`{near}",
-                        spec.name
-                    ),
-                ));
-            };
-            if param.unsupported {
-                return Err(Failure::of(
-                    &name,
-                    format!(
-                        "parameter `{name}` of module `{}` is not supported: {}",
-                        spec.name, param.doc
-                    ),
-                ));
+            if let Some((name, value)) = one(spec, name, value)? {
+                values.insert(name, value);
             }
-            if value.is_none() || value.is_undefined() {
-                continue;
-            }
-            let value = coerce(param.ty, &value).map_err(|why| {
-                Failure::of(
-                    &name,
-                    format!("parameter `{name}` of module `{}`: {why}", spec.name),
-                )
-            })?;
-            if !param.choices.is_empty() {
-                check_choices(spec, param.name, param.choices, &value)?;
-            }
-            values.insert(param.name.to_owned(), value);
         }
         for param in spec.params {
             if values.contains_key(param.name) {
@@ -150,6 +108,62 @@ impl Args {
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
+}
+
+/// One argument under its canonical name, coerced; `None` when null stands for "not given".
+fn one(spec: &Spec, name: String, value: Value) -> Result<Option<(String, Value)>, Failure> {
+    let Some(param) = spec
+        .params
+        .iter()
+        .find(|param| param.name == name || param.aliases.contains(&name.as_str()))
+    else {
+        if spec.params.iter().any(|p| p.name == super::control::ANY) {
+            return Ok(Some((name, value)));
+        }
+        let names = spec
+            .params
+            .iter()
+            .flat_map(|p| p.aliases.iter().chain([&p.name]));
+        let near = crate::diag::near(&name, names.copied())
+            .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        return Err(Failure::of(
+            &name,
+            format!(
+                "unsupported parameter `{name}` of module `{}`{near}",
+                spec.name
+            ),
+        ));
+    };
+    if param.unsupported {
+        return Err(Failure::of(
+            &name,
+            format!(
+                "parameter `{name}` of module `{}` is not supported: {}",
+                spec.name, param.doc
+            ),
+        ));
+    }
+    if value.is_none() || value.is_undefined() {
+        return Ok(None);
+    }
+    let value = coerce(param.ty, &value).map_err(|why| {
+        Failure::of(
+            &name,
+            format!("parameter `{name}` of module `{}`: {why}", spec.name),
+        )
+    })?;
+    if !param.choices.is_empty() {
+        check_choices(spec, param.name, param.choices, &value)?;
+    }
+    Ok(Some((param.name.to_owned(), value)))
+}
+
+/// Checks one argument by itself, as [`Args::new`] does.
+///
+/// # Errors
+/// When its name, type or value is not what the spec says.
+pub fn check(spec: &Spec, name: &str, value: &Value) -> Result<(), Failure> {
+    one(spec, name.to_owned(), value.clone()).map(|_| ())
 }
 
 /// A value as Ansible's `str` parameters see it: booleans as `True`/`False`, numbers in decimal.

@@ -476,9 +476,9 @@ fn answers_to(spec: &Spec, name: &str) -> bool {
         .rsplit_once('.')
         .map_or((None, name), |(c, s)| (Some(c), s));
     (spec.name == short || spec.aliases.contains(&short))
-        && collection.is_none_or(|c| {
-            c == spec.collection || (spec.collection == "ansible.builtin" && c == "ansible.legacy")
-        })
+        // Ansible sends its own names on to the collections that took the modules over.
+        && collection
+            .is_none_or(|c| c == spec.collection || matches!(c, "ansible.builtin" | "ansible.legacy"))
 }
 
 /// The place of an argument's value, for diagnostics.

@@ -60,7 +60,7 @@ pub struct Play {
     pub tasks: Vec<Item>,
     /// `post_tasks`.
     pub post_tasks: Vec<Item>,
-    /// Handlers of the play, then those of its statically known roles.
+    /// Handlers of the play, then those of its statically known roles (a role's stand in a block that carries the role).
     pub handlers: Vec<Item>,
     /// Every role that is statically part of the play, in order (their `defaults` and `vars` are visible to the whole play).
     pub role_list: Vec<Arc<Role>>,
@@ -103,9 +103,9 @@ pub struct Role {
 pub struct RoleUse {
     /// The role.
     pub role: Arc<Role>,
-    /// Parameters given at that place: `vars:` and, in `roles:`, all other keys.
+    /// Parameters: of the roles that pulled it in, then those given at that place (`vars:` and, in `roles:`, all other keys).
     pub params: VarMap,
-    /// Roles that pulled it in as their dependency, nearest first.
+    /// Roles that pulled it in as their dependency or by importing it, nearest first.
     pub parents: Vec<Arc<Role>>,
 }
 
@@ -137,7 +137,8 @@ pub struct Block {
     pub origin: Origin,
     /// Folder of the file it was read from, for relative includes and files.
     pub dir: PathBuf,
-    /// Handlers that come with a static `import_role` (already in [`Play::handlers`] for `roles:`).
+    /// For a role's block: its handlers. Those of a playbook are all in [`Play::handlers`] already; what is read at run
+    /// time has them only here.
     pub handlers: Vec<Item>,
 }
 
@@ -171,6 +172,8 @@ pub struct Base {
     pub become_method: Option<Node>,
     /// `become_flags`.
     pub become_flags: Option<Node>,
+    /// `become_exe`.
+    pub become_exe: Option<Node>,
     /// `environment`: mappings, later ones win.
     pub environment: Vec<Node>,
     /// `no_log`.
@@ -203,6 +206,8 @@ pub struct Base {
     pub timeout: Option<Node>,
     /// `module_defaults`: module or group name to arguments.
     pub module_defaults: Vec<Node>,
+    /// `collections`: names of collections in which Ansible looks for short names.
+    pub collections: Vec<Node>,
     /// `notify` given on a block (inherited by its tasks).
     pub notify: Vec<Node>,
 }
@@ -252,11 +257,12 @@ pub struct Action {
     /// What the module is; `None` for a name that Ansible knows and we do not support (an error when reached).
     /// `modules::find(spec.name)` gives the module itself when the host carries it out (`spec.runs`).
     pub spec: Option<&'static Spec>,
-    /// The name as written.
+    /// The name as written; a template in old roles (`action: "{{ ansible_pkg_mgr }} name=x"`), then `spec` is `None`.
     pub name: Arc<str>,
     /// Where the name stands.
     pub span: Span,
-    /// Arguments: always a mapping (free forms are in `_raw_params`), or a template that yields one.
+    /// Arguments: a mapping (free forms are in `_raw_params`), or a template that yields one. The key
+    /// `_variable_params` holds a template of further, weaker arguments (`args: "{{ … }}"` beside others).
     pub args: Node,
 }
 
@@ -294,4 +300,35 @@ pub enum LoopKind {
     Loop,
     /// `with_NAME:`.
     With(String),
+}
+
+impl Task {
+    /// A task that does nothing, to be filled in by what makes tasks itself.
+    #[must_use]
+    pub fn bare(span: &Span) -> Self {
+        Self {
+            span: span.clone(),
+            base: Base::default(),
+            action: Action {
+                spec: None,
+                name: "meta".into(),
+                span: span.clone(),
+                args: Node::string("noop", span),
+            },
+            looped: None,
+            register: None,
+            until: Vec::new(),
+            retries: None,
+            delay: None,
+            changed_when: None,
+            failed_when: None,
+            notify: Vec::new(),
+            listen: Vec::new(),
+            r#async: None,
+            poll: None,
+            apply: None,
+            preloaded: None,
+            dir: PathBuf::new(),
+        }
+    }
 }

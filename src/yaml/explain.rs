@@ -26,6 +26,13 @@ pub(super) fn explain(at: &Span, info: &str) -> Diagnostic {
             return quote_it(Diagnostic::error(&place, info));
         }
     }
+    // A plain scalar that a tab ends is blamed at its start.
+    let mut line_start = line_start;
+    if info.contains("found a tab")
+        && let Some(next) = text[at.start..].find("\n\t")
+    {
+        line_start = at.start + next + 1;
+    }
     let line = line_at(line_start);
     let indent = &line[..line.len() - line.trim_start().len()];
     if let Some(tab) = indent.find('\t').filter(|_| !line.trim().is_empty()) {

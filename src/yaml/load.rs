@@ -67,7 +67,7 @@ fn documents(
         Err(Fault::Syntax(fault)) => fault,
     };
     let mut layout = Layout::new(text);
-    let known = warnings.as_deref().map_or(0, |known| known.len());
+    let known = warnings.as_deref().map_or(0, Vec::len);
     let mut next = fault.clone();
     for _ in 0..REPAIRS {
         if !layout.repair(&next) {

@@ -2,8 +2,8 @@
 
 use super::sh::{join, quote};
 use super::{
-    Args, Chunk, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan, Probe, Reply, Runs, Seen,
-    Spec, Step, Type,
+    Args, Chunk, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan,
+    Probe, Reply, Runs, Seen, Spec, Step, Type,
 };
 
 /// `group`.
@@ -16,12 +16,34 @@ static SPEC: Spec = Spec {
     doc: "Manages groups",
     params: &[
         Param::new("name", Type::Str, "the group").required(),
-        Param::new("state", Type::Str, "wanted state").choices(&["absent", "present"]).default("present"),
+        Param::new("state", Type::Str, "wanted state")
+            .choices(&["absent", "present"])
+            .default("present"),
         Param::new("gid", Type::Int, "its number"),
-        Param::new("system", Type::Bool, "number from the range of system groups").default("false"),
-        Param::new("force", Type::Bool, "remove it even when it is a user's primary group").default("false"),
-        Param::new("local", Type::Bool, "no effect: groups are always made locally").default("false"),
-        Param::new("non_unique", Type::Bool, "allow a number that another group has").default("false"),
+        Param::new(
+            "system",
+            Type::Bool,
+            "number from the range of system groups",
+        )
+        .default("false"),
+        Param::new(
+            "force",
+            Type::Bool,
+            "remove it even when it is a user's primary group",
+        )
+        .default("false"),
+        Param::new(
+            "local",
+            Type::Bool,
+            "no effect: groups are always made locally",
+        )
+        .default("false"),
+        Param::new(
+            "non_unique",
+            Type::Bool,
+            "allow a number that another group has",
+        )
+        .default("false"),
         Param::new("gid_min", Type::Int, "lowest number to choose"),
         Param::new("gid_max", Type::Int, "highest number to choose"),
     ],
@@ -42,13 +64,22 @@ impl Module for Group {
             system: args.bool("system"),
             force: args.bool("force"),
             non_unique: args.bool("non_unique"),
-            range: [("GID_MIN", args.int("gid_min")), ("GID_MAX", args.int("gid_max"))],
+            range: [
+                ("GID_MIN", args.int("gid_min")),
+                ("GID_MAX", args.int("gid_max")),
+            ],
         };
         if step.non_unique && step.gid.is_none() {
-            return Err(Failure::of("non_unique", "`non_unique` is true but `gid` is missing"));
+            return Err(Failure::of(
+                "non_unique",
+                "`non_unique` is true but `gid` is missing",
+            ));
         }
         if args.bool("local") && (step.force || step.range.iter().any(|(_, n)| n.is_some())) {
-            return Err(Failure::of("local", "`force`, `gid_min` and `gid_max` cannot be used with `local`"));
+            return Err(Failure::of(
+                "local",
+                "`force`, `gid_min` and `gid_max` cannot be used with `local`",
+            ));
         }
         Ok(Box::new(step))
     }
@@ -162,9 +193,15 @@ mod tests {
         given.extend_from_slice(args);
         let step = plan(&Group, &given, &Fake::default());
         let mut seen = Seen::default();
-        let state = now.map(|gid| GroupState { name: "g".into(), gid, members: Vec::new() });
+        let state = now.map(|gid| GroupState {
+            name: "g".into(),
+            gid,
+            members: Vec::new(),
+        });
         seen.insert(Probe::Group("g".into()), Answer::Group(state));
-        scripts(&step.decide(&seen)).remove(0).replace("PATH=$PATH:/usr/sbin:/sbin ", "")
+        scripts(&step.decide(&seen))
+            .remove(0)
+            .replace("PATH=$PATH:/usr/sbin:/sbin ", "")
     }
 
     #[test]
@@ -172,9 +209,15 @@ mod tests {
         let gid = |n: i64| ("gid", Value::from(n));
         let absent = ("state", Value::from("absent"));
         assert_eq!(decide(&[], None), "groupadd g");
-        assert_eq!(decide(&[("system", true.into()), gid(5)], None), "groupadd -g 5 -r g");
+        assert_eq!(
+            decide(&[("system", true.into()), gid(5)], None),
+            "groupadd -g 5 -r g"
+        );
         assert_eq!(decide(&[gid(5)], Some(5)), "done: ");
-        assert_eq!(decide(&[gid(5), ("non_unique", true.into())], Some(6)), "groupmod -g 5 -o g");
+        assert_eq!(
+            decide(&[gid(5), ("non_unique", true.into())], Some(6)),
+            "groupmod -g 5 -o g"
+        );
         assert_eq!(decide(&[absent.clone()], Some(6)), "groupdel g");
         assert_eq!(decide(&[absent], None), "done: ");
     }

@@ -5,6 +5,8 @@
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
 mod apt;
+mod apt_key;
+mod apt_repository;
 pub mod args;
 pub(crate) mod attrs;
 mod command;
@@ -12,10 +14,14 @@ pub mod control;
 mod copy;
 mod copy_remote;
 mod copy_tree;
+mod deb822_repository;
+mod fetch;
 mod file;
 mod group;
+mod package;
 pub mod probe;
 mod put;
+mod rule;
 mod service;
 mod setup;
 pub mod sh;
@@ -24,6 +30,7 @@ mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod user;
+mod wait_for;
 mod write;
 
 use crate::remote::{Chunk, Reply};
@@ -434,17 +441,22 @@ impl Outcome {
 #[rustfmt::skip]
 pub static TABLE: &[&dyn Module] = &[
     &apt::Apt,
+    &apt_key::AptKey,
+    &apt_repository::AptRepository,
     &command::Command,
-    &command::Shell,
     &copy::Copy,
+    &deb822_repository::Deb822Repository,
     &file::File,
     &group::Group,
-    &service::Service,
+    &package::Package,
     &setup::Ping,
+    &service::Service,
     &setup::Setup,
+    &command::Shell,
     &systemd::Systemd,
     &template::Template,
     &user::User,
+    &wait_for::WaitFor,
 ];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).

@@ -1,5 +1,6 @@
 //! The shell that `apt` sends: one `apt-get` call for a list of packages, waiting for locks and mending an interrupted dpkg.
 
+use crate::modules::fetch::FETCH;
 use crate::modules::sh::{glob_regex, join, quote};
 
 /// Options of every `apt-get` call of a step.
@@ -199,14 +200,11 @@ pub(crate) fn install_debs(line: &str, files: &[String], dpkg: &[String]) -> Str
     )
 }
 
-/// Downloads a package file by apt's own means into `$MP_TMP/download.deb`.
+/// Downloads a package file into `$MP_TMP/download.deb`.
 pub(crate) fn download(url: &str) -> String {
     format!(
-        "rm -f \"$MP_TMP/download.deb\"\n\
-         if [ -x /usr/lib/apt/apt-helper ]; then mp_apt /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file {url} \"$MP_TMP/download.deb\" >/dev/null || exit\n\
-         elif command -v curl >/dev/null; then curl -fsSL -o \"$MP_TMP/download.deb\" {url} || exit\n\
-         else wget -q -O \"$MP_TMP/download.deb\" {url} || exit; fi\n",
-        url = quote(url)
+        "{FETCH}mp_fetch {} \"$MP_TMP/download.deb\" || exit\n",
+        quote(url)
     )
 }
 

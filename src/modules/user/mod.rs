@@ -6,8 +6,8 @@ mod tests;
 
 use super::sh::answer;
 use super::{
-    Args, Chunk, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan, Probe, Reply, Runs, Seen,
-    Spec, Step, Type,
+    Args, Chunk, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan,
+    Probe, Reply, Runs, Seen, Spec, Step, Type,
 };
 use crate::modules::probe::UserState;
 use crate::remote::{Payload, Secret};
@@ -21,12 +21,25 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Manages user accounts",
     params: &[
-        Param::new("name", Type::Str, "the account").required().aliases(&["user"]),
-        Param::new("state", Type::Str, "wanted state").choices(&["absent", "present"]).default("present"),
+        Param::new("name", Type::Str, "the account")
+            .required()
+            .aliases(&["user"]),
+        Param::new("state", Type::Str, "wanted state")
+            .choices(&["absent", "present"])
+            .default("present"),
         Param::new("uid", Type::Int, "its number"),
-        Param::new("non_unique", Type::Bool, "allow a number that another account has").default("false"),
+        Param::new(
+            "non_unique",
+            Type::Bool,
+            "allow a number that another account has",
+        )
+        .default("false"),
         Param::new("group", Type::Str, "primary group, by name or number"),
-        Param::new("groups", Type::List, "other groups; all others are left unless `append`"),
+        Param::new(
+            "groups",
+            Type::List,
+            "other groups; all others are left unless `append`",
+        ),
         Param::new("append", Type::Bool, "add to `groups` and leave none").default("false"),
         Param::new("comment", Type::Str, "description, usually the full name"),
         Param::new("home", Type::Path, "home directory"),
@@ -36,28 +49,86 @@ static SPEC: Spec = Spec {
             .choices(&["always", "on_create"])
             .default("always"),
         Param::new("password_lock", Type::Bool, "lock or unlock the password"),
-        Param::new("password_expire_max", Type::Int, "most days between changes of the password"),
-        Param::new("password_expire_min", Type::Int, "fewest days between changes of the password"),
-        Param::new("password_expire_warn", Type::Int, "days of warning before the password expires"),
-        Param::new("password_expire_account_disable", Type::Int, "days after expiry until the account is disabled"),
-        Param::new("expires", Type::Float, "when the account expires, in seconds since 1970; negative for never"),
-        Param::new("create_home", Type::Bool, "create a missing home directory").aliases(&["createhome"]).default("true"),
-        Param::new("move_home", Type::Bool, "move the old home directory to `home`").default("false"),
-        Param::new("skeleton", Type::Str, "directory to fill a new home directory from"),
+        Param::new(
+            "password_expire_max",
+            Type::Int,
+            "most days between changes of the password",
+        ),
+        Param::new(
+            "password_expire_min",
+            Type::Int,
+            "fewest days between changes of the password",
+        ),
+        Param::new(
+            "password_expire_warn",
+            Type::Int,
+            "days of warning before the password expires",
+        ),
+        Param::new(
+            "password_expire_account_disable",
+            Type::Int,
+            "days after expiry until the account is disabled",
+        ),
+        Param::new(
+            "expires",
+            Type::Float,
+            "when the account expires, in seconds since 1970; negative for never",
+        ),
+        Param::new("create_home", Type::Bool, "create a missing home directory")
+            .aliases(&["createhome"])
+            .default("true"),
+        Param::new(
+            "move_home",
+            Type::Bool,
+            "move the old home directory to `home`",
+        )
+        .default("false"),
+        Param::new(
+            "skeleton",
+            Type::Str,
+            "directory to fill a new home directory from",
+        ),
         Param::new("umask", Type::Str, "umask for a new home directory"),
-        Param::new("system", Type::Bool, "number from the range of system accounts").default("false"),
+        Param::new(
+            "system",
+            Type::Bool,
+            "number from the range of system accounts",
+        )
+        .default("false"),
         Param::new("uid_min", Type::Int, "lowest number to choose"),
         Param::new("uid_max", Type::Int, "highest number to choose"),
-        Param::new("remove", Type::Bool, "with `absent`: remove home directory and mail too").default("false"),
-        Param::new("force", Type::Bool, "with `absent`: remove even when logged in; with `generate_ssh_key`: overwrite")
-            .default("false"),
+        Param::new(
+            "remove",
+            Type::Bool,
+            "with `absent`: remove home directory and mail too",
+        )
+        .default("false"),
+        Param::new(
+            "force",
+            Type::Bool,
+            "with `absent`: remove even when logged in; with `generate_ssh_key`: overwrite",
+        )
+        .default("false"),
         Param::new("generate_ssh_key", Type::Bool, "generate an SSH key pair"),
-        Param::new("ssh_key_bits", Type::Int, "bits of the key; 0 for ssh-keygen's default").default("0"),
+        Param::new(
+            "ssh_key_bits",
+            Type::Int,
+            "bits of the key; 0 for ssh-keygen's default",
+        )
+        .default("0"),
         Param::new("ssh_key_type", Type::Str, "type of the key").default("rsa"),
-        Param::new("ssh_key_file", Type::Path, "file of the key, from the home directory"),
+        Param::new(
+            "ssh_key_file",
+            Type::Path,
+            "file of the key, from the home directory",
+        ),
         Param::new("ssh_key_comment", Type::Str, "comment of the key"),
         Param::new("ssh_key_passphrase", Type::Str, "passphrase of the key"),
-        Param::new("local", Type::Bool, "no effect: accounts are always made locally"),
+        Param::new(
+            "local",
+            Type::Bool,
+            "no effect: accounts are always made locally",
+        ),
         Param::new("login_class", Type::Str, "no effect on Linux"),
         Param::new("hidden", Type::Bool, "no effect on Linux"),
         Param::new("profile", Type::Str, "no effect on Linux"),
@@ -85,7 +156,11 @@ impl Module for User {
         }
         let groups = args.has("groups").then(|| {
             let names = args.strings("groups");
-            names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+            names
+                .iter()
+                .map(|name| name.trim().to_owned())
+                .filter(|name| !name.is_empty())
+                .collect()
         });
         if groups.is_none() && args.bool("append") {
             warnings.push("'append' is set, but no 'groups' are specified. Use 'groups' for appending new groups.".into());
@@ -118,12 +193,17 @@ impl Module for User {
             skeleton: args.str("skeleton"),
             umask: args.str("umask"),
             system: args.bool("system"),
-            range: [("UID_MIN", args.int("uid_min")), ("UID_MAX", args.int("uid_max"))],
+            range: [
+                ("UID_MIN", args.int("uid_min")),
+                ("UID_MAX", args.int("uid_max")),
+            ],
             remove: args.bool("remove"),
             force: args.bool("force"),
             key: args.bool("generate_ssh_key").then(|| Key {
                 bits: args.int("ssh_key_bits").unwrap_or(0),
-                file: args.str("ssh_key_file").unwrap_or_else(|| format!(".ssh/id_{kind}")),
+                file: args
+                    .str("ssh_key_file")
+                    .unwrap_or_else(|| format!(".ssh/id_{kind}")),
                 kind,
                 comment: args.str("ssh_key_comment"),
                 passphrase: args.str("ssh_key_passphrase").map(Secret::new),
@@ -151,7 +231,9 @@ fn looks_plain(password: &str) -> bool {
     fields.len() < 3
         || password.contains([':', '*', '!'])
         || !right_length
-        || !hash.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '/')
+        || !hash
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '/')
 }
 
 /// What is wanted of an account.
@@ -234,7 +316,10 @@ impl About {
 
     /// A group by number or name.
     fn group(&self, wanted: &str) -> Option<&(String, u32)> {
-        let by_number = wanted.parse::<u32>().ok().and_then(|gid| self.groups.iter().find(|(_, g)| *g == gid));
+        let by_number = wanted
+            .parse::<u32>()
+            .ok()
+            .and_then(|gid| self.groups.iter().find(|(_, g)| *g == gid));
         by_number.or_else(|| self.groups.iter().find(|(name, _)| name == wanted))
     }
 }
@@ -247,19 +332,26 @@ struct Action {
 
 impl Action {
     fn new(script: String) -> Self {
-        Self { script, input: None }
+        Self {
+            script,
+            input: None,
+        }
     }
 
     fn chunk(&self) -> Chunk {
         let mut chunk = Chunk::new(self.script.as_str());
-        chunk.input = self.input.as_ref().map(|text| Payload::Bytes(text.reveal().as_bytes().into()));
+        chunk.input = self
+            .input
+            .as_ref()
+            .map(|text| Payload::Bytes(text.reveal().as_bytes().into()));
         chunk
     }
 }
 
 impl Account {
     fn about(&self, seen: &Seen) -> About {
-        answer(seen, &self.about_script()).map_or_else(About::default, |(_, text)| About::read(&text))
+        answer(seen, &self.about_script())
+            .map_or_else(About::default, |(_, text)| About::read(&text))
     }
 
     /// What must be done, in order.
@@ -270,7 +362,10 @@ impl Account {
         let about = self.about(seen);
         let now = seen.user(&self.name);
         if !self.present {
-            return Ok(now.map(|_| Action::new(self.userdel())).into_iter().collect());
+            return Ok(now
+                .map(|_| Action::new(self.userdel()))
+                .into_iter()
+                .collect());
         }
         let wanted = self.groups.iter().flatten().chain(&self.group);
         for group in wanted {
@@ -293,12 +388,18 @@ impl Account {
                 if password {
                     actions.extend(self.set_password());
                 }
-                let moved = self.move_home && self.home.as_ref().is_some_and(|home| *home != now.home);
+                let moved =
+                    self.move_home && self.home.as_ref().is_some_and(|home| *home != now.home);
                 if self.create_home && !about.home && !moved {
                     actions.push(Action::new(self.make_home(now)));
                 }
                 let overwrite = self.force || !about.key;
-                actions.extend(self.key.as_ref().filter(|_| overwrite).map(|key| self.keygen(key)));
+                actions.extend(
+                    self.key
+                        .as_ref()
+                        .filter(|_| overwrite)
+                        .map(|key| self.keygen(key)),
+                );
             }
         }
         actions.extend(self.chage(now).map(Action::new));
@@ -325,7 +426,11 @@ impl Account {
             }
             words.extend(["-G".into(), groups.join(",")]);
         }
-        if let Some(comment) = self.comment.as_ref().filter(|comment| **comment != now.comment) {
+        if let Some(comment) = self
+            .comment
+            .as_ref()
+            .filter(|comment| **comment != now.comment)
+        {
             words.extend(["-c".into(), comment.clone()]);
         }
         if let Some(home) = self.home.as_ref().filter(|home| **home != now.home) {
@@ -337,7 +442,11 @@ impl Account {
         if let Some(shell) = self.shell.as_ref().filter(|shell| **shell != now.shell) {
             words.extend(["-s".into(), shell.clone()]);
         }
-        let days = |field: usize| now.shadow.get(field).and_then(|days| days.parse::<i64>().ok());
+        let days = |field: usize| {
+            now.shadow
+                .get(field)
+                .and_then(|days| days.parse::<i64>().ok())
+        };
         if let Some(expires) = self.expires {
             let current = days(5).unwrap_or(-1);
             if expires < 0.0 {
@@ -348,7 +457,10 @@ impl Account {
                 words.extend(["-e".into(), script::date(expires)]);
             }
         }
-        if let Some(inactive) = self.inactive.filter(|inactive| days(4).unwrap_or(-1) != *inactive) {
+        if let Some(inactive) = self
+            .inactive
+            .filter(|inactive| days(4).unwrap_or(-1) != *inactive)
+        {
             words.extend(["-f".into(), inactive.to_string()]);
         }
         let current = now.password.as_deref().unwrap_or_default();
@@ -391,14 +503,20 @@ impl Account {
         let existed = before.user(&self.name).is_some();
         if !self.present {
             if existed {
-                outcome = outcome.with("force", self.force).with("remove", self.remove);
+                outcome = outcome
+                    .with("force", self.force)
+                    .with("remove", self.remove);
             }
             return outcome;
         }
         outcome = if existed {
-            outcome.with("append", self.append).with("move_home", self.move_home)
+            outcome
+                .with("append", self.append)
+                .with("move_home", self.move_home)
         } else {
-            outcome.with("system", self.system).with("create_home", self.create_home)
+            outcome
+                .with("system", self.system)
+                .with("create_home", self.create_home)
         };
         if self.password.is_some() {
             outcome = outcome.with("password", "NOT_LOGGING_PASSWORD");
@@ -467,9 +585,10 @@ impl Step for Account {
             ("stderr", replies.iter().map(Reply::err).collect::<String>()),
         ] {
             if !text.is_empty() {
-                outcome = outcome
-                    .with(key, text.as_str())
-                    .with(&format!("{key}_lines"), super::sh::strings(super::sh::lines(&text)));
+                outcome = outcome.with(key, text.as_str()).with(
+                    &format!("{key}_lines"),
+                    super::sh::strings(super::sh::lines(&text)),
+                );
             }
         }
         outcome

@@ -49,7 +49,11 @@ impl Account {
              getent group {} | sed 's/^/group /'\n{key}:",
             quote(&format!("[:,]{pattern}(,|$)")),
             join(asked),
-            home = if self.home.is_some() { home } else { "\"$h\"".into() },
+            home = if self.home.is_some() {
+                home
+            } else {
+                "\"$h\"".into()
+            },
         )
     }
 
@@ -77,12 +81,20 @@ impl Account {
         };
         option("-u", self.uid.map(|uid| uid.to_string()));
         option("-g", self.group.clone());
-        let primary = self.group.as_ref().and_then(|group| about.group(group)).map(|(_, gid)| *gid);
+        let primary = self
+            .group
+            .as_ref()
+            .and_then(|group| about.group(group))
+            .map(|(_, gid)| *gid);
         let groups: Vec<String> = self
             .groups
             .iter()
             .flatten()
-            .filter(|group| about.group(group).is_none_or(|(_, gid)| Some(*gid) != primary))
+            .filter(|group| {
+                about
+                    .group(group)
+                    .is_none_or(|(_, gid)| Some(*gid) != primary)
+            })
             .cloned()
             .collect();
         option("-G", (!groups.is_empty()).then(|| groups.join(",")));
@@ -93,7 +105,10 @@ impl Account {
         option("-f", self.inactive.map(|days| days.to_string()));
         if self.create_home {
             option("-k", self.skeleton.clone());
-            option("-K", self.umask.as_ref().map(|umask| format!("UMASK={umask}")));
+            option(
+                "-K",
+                self.umask.as_ref().map(|umask| format!("UMASK={umask}")),
+            );
         }
         for (key, number) in self.range {
             option("-K", number.map(|number| format!("{key}={number}")));
@@ -116,7 +131,9 @@ impl Account {
             .and_then(|home| home.trim_end_matches('/').rsplit_once('/'))
             .map(|(parent, _)| parent)
             .filter(|parent| !parent.is_empty());
-        let parent = parent.map_or(String::new(), |parent| format!("mkdir -p -- {} || exit\n", quote(parent)));
+        let parent = parent.map_or(String::new(), |parent| {
+            format!("mkdir -p -- {} || exit\n", quote(parent))
+        });
         let lock = if self.lock == Some(true) && self.password.is_none() {
             format!(" && {}", self.tool("usermod", &["-L".into()]))
         } else {
@@ -130,11 +147,18 @@ impl Account {
         let hash = self.password.as_ref()?;
         let lock = if self.lock == Some(true) { "!" } else { "" };
         if hash.reveal().is_empty() && lock.is_empty() {
-            return Some(Action::new(format!("{PATH} passwd -d {} >/dev/null", quote(&self.name))));
+            return Some(Action::new(format!(
+                "{PATH} passwd -d {} >/dev/null",
+                quote(&self.name)
+            )));
         }
         Some(Action {
             script: format!("{PATH} chpasswd -e"),
-            input: Some(Secret::new(format!("{}:{lock}{}\n", self.name, hash.reveal()))),
+            input: Some(Secret::new(format!(
+                "{}:{lock}{}\n",
+                self.name,
+                hash.reveal()
+            ))),
         })
     }
 

@@ -12,16 +12,20 @@ fn decide(args: &[(&str, Value)], exists: bool, about: &str) -> Vec<String> {
     let mut seen = Seen::default();
     for probe in step.probes() {
         let answer = match &probe {
-            Probe::User(_) => Answer::User(exists.then(|| UserState {
-                name: "u".into(),
-                uid: 1000,
-                gid: 1000,
-                comment: "U".into(),
-                home: "/home/u".into(),
-                shell: "/bin/sh".into(),
-                groups: vec!["u".into(), "adm".into()],
-                password: Some("!$6$old".into()),
-                shadow: ["19000", "0", "99999", "7", "", ""].map(str::to_owned).to_vec(),
+            Probe::User(_) => Answer::User(exists.then(|| {
+                UserState {
+                    name: "u".into(),
+                    uid: 1000,
+                    gid: 1000,
+                    comment: "U".into(),
+                    home: "/home/u".into(),
+                    shell: "/bin/sh".into(),
+                    groups: vec!["u".into(), "adm".into()],
+                    password: Some("!$6$old".into()),
+                    shadow: ["19000", "0", "99999", "7", "", ""]
+                        .map(str::to_owned)
+                        .to_vec(),
+                }
             })),
             _ => Answer::Script {
                 rc: 0,
@@ -68,7 +72,10 @@ fn accounts_are_made() {
             "chpasswd -e",
         ]
     );
-    assert_eq!(decide(&[("create_home", false.into())], false, ""), ["useradd -M -N u"]);
+    assert_eq!(
+        decide(&[("create_home", false.into())], false, ""),
+        ["useradd -M -N u"]
+    );
 }
 
 #[test]
@@ -85,19 +92,40 @@ fn accounts_are_changed_only_where_they_differ() {
     assert_eq!(decide(&same, true, HERE), ["done: "]);
     for (args, expected) in [
         (vec![("groups", list(&["sudo"]))], "usermod -G sudo u"),
-        (vec![("groups", list(&["sudo"])), ("append", true.into())], "usermod -a -G sudo u"),
-        (vec![("groups", list(&["adm"])), ("append", true.into())], "done: "),
+        (
+            vec![("groups", list(&["sudo"])), ("append", true.into())],
+            "usermod -a -G sudo u",
+        ),
+        (
+            vec![("groups", list(&["adm"])), ("append", true.into())],
+            "done: ",
+        ),
         (vec![("groups", list(&[]))], "usermod -G '' u"),
-        (vec![("home", "/x".into()), ("move_home", true.into())], "usermod -d /x -m u"),
+        (
+            vec![("home", "/x".into()), ("move_home", true.into())],
+            "usermod -d /x -m u",
+        ),
         (vec![("password", "$6$new".into())], "chpasswd -e"),
-        (vec![("password", "$6$new".into()), ("update_password", "on_create".into())], "done: "),
+        (
+            vec![
+                ("password", "$6$new".into()),
+                ("update_password", "on_create".into()),
+            ],
+            "done: ",
+        ),
         (vec![("password_lock", false.into())], "usermod -U u"),
         (vec![("password_lock", true.into())], "done: "),
         (vec![("expires", 86_400.into())], "usermod -e 1970-01-02 u"),
         (vec![("password_expire_min", 1.into())], "chage -m 1 u"),
         (vec![("group", "sudo".into())], "usermod -g 27 u"),
-        (vec![("groups", list(&["nope"]))], "done: Group nope does not exist"),
-        (vec![("state", "absent".into()), ("remove", true.into())], "userdel -r u"),
+        (
+            vec![("groups", list(&["nope"]))],
+            "done: Group nope does not exist",
+        ),
+        (
+            vec![("state", "absent".into()), ("remove", true.into())],
+            "userdel -r u",
+        ),
     ] {
         assert_eq!(decide(&args, true, HERE), [expected], "{args:?}");
     }
@@ -116,7 +144,10 @@ fn a_hash_is_told_from_a_password() {
 fn keys_are_generated_once() {
     let key = ("generate_ssh_key", Value::from(true));
     let made = decide(std::slice::from_ref(&key), true, HERE);
-    assert!(made[0].contains("ssh-keygen -q -t rsa -C \"ansible-generated on"), "{made:?}");
+    assert!(
+        made[0].contains("ssh-keygen -q -t rsa -C \"ansible-generated on"),
+        "{made:?}"
+    );
     let there = format!("{HERE}file /home/u/.ssh/id_rsa\nkey\npublic ssh-rsa AAA\n");
     assert_eq!(decide(&[key], true, &there), ["done: "]);
 }

@@ -62,16 +62,24 @@ impl<'a> Host<'a> {
 
     /// Starts it unless it runs, and waits until one can log in.
     pub(crate) fn up(&self) -> Result<()> {
-        if supervisor(self.site.lab, self.number).is_some() {
+        if self.runs() {
             self.write_hosts_file()?;
-        } else {
-            // Whatever a crash or a `poweroff` left of it.
-            self.stop()?;
-            self.mount()?;
-            self.configure()?;
-            self.boot()?;
+            match self.wait() {
+                // It was just shutting down.
+                Err(_) if !self.runs() => {}
+                result => return result,
+            }
         }
+        // Whatever a crash or a `poweroff` left of it.
+        self.stop()?;
+        self.mount()?;
+        self.configure()?;
+        self.boot()?;
         self.wait()
+    }
+
+    fn runs(&self) -> bool {
+        supervisor(self.site.lab, self.number).is_some()
     }
 
     /// Ends it and throws away what it wrote.
@@ -105,10 +113,12 @@ impl<'a> Host<'a> {
     }
 
     fn mount(&self) -> Result<()> {
-        // Changes belong to the image they were made on.
+        // Changes belong to the image they were made on; and to the machine's present boot, because what a host
+        // writes is not forced to disk (see below), so that nobody knows what a crash of the machine left of it.
         let image = fs::read_to_string(self.site.base.join("build-id")).unwrap_or_default();
-        let mark = self.dir.join("build-id");
-        if fs::read_to_string(&mark).ok().as_ref() != Some(&image) {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let (mark, stand) = (self.dir.join("stands-on"), format!("{image} {boot}"));
+        if fs::read_to_string(&mark).ok().as_ref() != Some(&stand) {
             self.wipe()?;
         }
         let fresh = !self.dir.join("upper").exists();
@@ -117,20 +127,27 @@ impl<'a> Host<'a> {
             fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
             fs::set_permissions(&part, fs::Permissions::from_mode(0o755))?;
         }
-        files::put(&mark, &image)?;
+        files::put(&mark, &stand)?;
         if fresh {
             self.bring_packages();
         }
+        // Kept by overlayfs to refuse what a crash may have torn; the boot id says that better.
+        let _ = fs::remove_dir_all(self.dir.join("work/work/incompat"));
         let options = format!(
             "lowerdir={},upperdir={},workdir={}",
             self.site.base.join("root").display(),
             self.dir.join("upper").display(),
             self.dir.join("work").display()
         );
-        run("mount")
-            .args(["-t", "overlay", "overlay", "-o", &options])
-            .arg(self.root())
-            .ok()
+        let mount = |options: &str| {
+            run("mount")
+                .args(["-t", "overlay", "overlay", "-o", options])
+                .arg(self.root())
+                .ok()
+        };
+        // `volatile` makes every sync free, and so installing packages quick; kernels before 5.10 do not know it.
+        mount(&format!("{options},volatile"))
+            .or_else(|_| mount(&options))
             .context("cannot mount the host's file system")
     }
 
@@ -253,14 +270,13 @@ impl<'a> Host<'a> {
         if !site.cgroups.scopes {
             command.arg("--keep-unit");
         }
-        if !site.cgroups.unified {
-            command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "0");
-            // From 256 on systemd wants to be told twice.
-            if site.release.systemd >= 256 {
-                command
-                    .arg("systemd.unified_cgroup_hierarchy=0")
-                    .arg("SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1");
-            }
+        // nspawn gives the host what the controller has. On a hybrid one that is version 1 with the unified tree beside it,
+        // where systemd learns that a service's last process ended; with version 1 alone sessions would never end.
+        // From 256 on systemd wants to be told twice that version 1 is meant.
+        if !site.cgroups.unified && site.release.systemd >= 256 {
+            command
+                .arg("systemd.unified_cgroup_hierarchy=0")
+                .arg("SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1");
         }
         let status = command
             .status()
@@ -278,7 +294,7 @@ impl<'a> Host<'a> {
         let mut check = Instant::now() + Duration::from_secs(3);
         while !self.greets() {
             let now = Instant::now();
-            let dead = now > check && supervisor(self.site.lab, self.number).is_none();
+            let dead = now > check && !self.runs();
             if dead || now > end {
                 let log = fs::read_to_string(self.dir.join("console.log")).unwrap_or_default();
                 let what = if dead {

@@ -74,6 +74,22 @@ impl Start {
                     })
                 }
             },
+            // From root, su asks nothing.
+            "su" if as_root => Ok(Self::plain(wrap(&format!(
+                "exec su {flags} -s /bin/sh -c {} {user}",
+                single(READER)
+            )))),
+            "su" => {
+                let hello = nonce()?;
+                let reader = single(&format!("printf %s {hello} && {READER}"));
+                Ok(Self {
+                    command: wrap(&format!("exec su {flags} -s /bin/sh -c {reader} {user}")),
+                    hello: Some(hello),
+                    // PAM's own words, in English as we asked for; it reads no more than the line it gets.
+                    prompt: Some("Password: ".to_owned()),
+                    password,
+                })
+            }
             other => {
                 Err(bad(&format!("become_method {other} is not supported")).hint("use sudo or su"))
             }
@@ -126,13 +142,13 @@ pub(crate) fn fault(who: &Identity, kept: &Kept) -> LinkError {
     };
     let error = |text: String| LinkError::new(LinkErrorKind::Become, text);
     let has = |words: &str| said.contains(words);
+    if kept.unanswered() || has("password is required") || has("a terminal is required") {
+        return error(format!("{method} asks for a password and none was given"))
+            .hint("give it with -K or ansible_become_password, or let the host not ask (NOPASSWD in sudoers)");
+    }
     if kept.refused() || has("ncorrect password") || has("Authentication failure") {
         return error(format!("{method} refused the password for becoming {user}"))
             .hint("check the become password (-K, ansible_become_password)");
-    }
-    if has("password is required") || has("a terminal is required") {
-        return error(format!("{method} asks for a password and none was given"))
-            .hint("give it with -K or ansible_become_password, or allow NOPASSWD in sudoers");
     }
     if has("must have a tty") {
         return error(format!("{method} wants a terminal (requiretty)"))

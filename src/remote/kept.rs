@@ -291,6 +291,11 @@ impl Kept {
         }
     }
 
+    /// Whether a password was asked for and none is there.
+    pub(crate) fn unanswered(&self) -> bool {
+        self.asked > 0 && self.gate.password.is_none()
+    }
+
     /// When the running chunk is overdue although the host should have ended it.
     pub(crate) fn overdue(&self) -> Option<Instant> {
         let turn = self.turn.as_ref()?;

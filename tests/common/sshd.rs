@@ -38,6 +38,17 @@ impl Sshd {
 
     /// With these lines in front of the usual settings.
     pub fn with(settings: &str) -> Self {
+        Self::launch(settings, None)
+    }
+
+    /// With users and a sudoers file of its own, in a mount namespace of its own: this machine's are not touched. Each user
+    /// is a name, a login shell and a password; homes are `home/NAME` in the directory.
+    pub fn with_users(users: &[(&str, &str, &str)], sudoers: &str) -> Self {
+        let settings = "PasswordAuthentication yes";
+        Self::launch(settings, Some((users, sudoers)))
+    }
+
+    fn launch(settings: &str, users: Option<(&[(&str, &str, &str)], &str)>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all("/run/sshd").expect("/run/sshd");
@@ -58,9 +69,20 @@ impl Sshd {
         );
         std::fs::write(at("sshd_config"), config).expect("write");
         let log = std::fs::File::create(at("log")).expect("log");
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(at("sshd_config"))
+        let mut script = String::from("set -e\n");
+        if let Some((users, sudoers)) = users {
+            write_users(dir.path(), users, sudoers);
+            for name in ["passwd", "group", "shadow", "sudoers"] {
+                let from = at(name);
+                script.push_str(&format!("mount --bind {} /etc/{name}\n", from.display()));
+            }
+        }
+        script.push_str(&format!(
+            "exec /usr/sbin/sshd -D -e -f {}\n",
+            at("sshd_config").display()
+        ));
+        let child = Command::new("unshare")
+            .args(["--mount", "/bin/sh", "-c", &script])
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -95,6 +117,38 @@ impl Sshd {
         let line = std::fs::read_to_string(self.dir.path().join("host_ed25519.pub")).expect("key");
         let words: Vec<&str> = line.split_whitespace().take(2).collect();
         format!("{}\n", words.join(" "))
+    }
+}
+
+/// Writes the account files for the users, beside those of this machine.
+fn write_users(dir: &Path, users: &[(&str, &str, &str)], sudoers: &str) {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let etc = |name: &str| std::fs::read_to_string(format!("/etc/{name}")).unwrap_or_default();
+    let (mut passwd, mut group, mut shadow) = (etc("passwd"), etc("group"), etc("shadow"));
+    std::fs::set_permissions(dir, PermissionsExt::from_mode(0o755)).expect("mode");
+    for (at, (name, shell, password)) in users.iter().enumerate() {
+        let id = 61000 + u32::try_from(at).expect("few users");
+        let home = dir.join("home").join(name);
+        std::fs::create_dir_all(&home).expect("home");
+        chown(&home, Some(id), Some(id)).expect("chown");
+        let hash = Command::new("openssl")
+            .args(["passwd", "-6", password])
+            .output()
+            .expect("openssl");
+        let hash = String::from_utf8_lossy(&hash.stdout).trim().to_owned();
+        passwd.push_str(&format!("{name}:x:{id}:{id}::{}:{shell}\n", home.display()));
+        group.push_str(&format!("{name}:x:{id}:\n"));
+        shadow.push_str(&format!("{name}:{hash}:19000:0:99999:7:::\n"));
+    }
+    for (name, text, mode) in [
+        ("passwd", passwd.as_str(), 0o644),
+        ("group", &group, 0o644),
+        ("shadow", &shadow, 0o600),
+        ("sudoers", sudoers, 0o440),
+    ] {
+        let file = dir.join(name);
+        std::fs::write(&file, text).expect("write");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("mode");
     }
 }
 

@@ -242,12 +242,11 @@ fn expand(text: &str, tokens: &[(char, &str)]) -> String {
             continue;
         }
         match rest.next() {
-            Some('%') => out.push('%'),
+            None | Some('%') => out.push('%'),
             Some(c) => match tokens.iter().find(|(token, _)| *token == c) {
                 Some((_, value)) => out.push_str(value),
                 None => out.extend(['%', c]),
             },
-            None => out.push('%'),
         }
     }
     out

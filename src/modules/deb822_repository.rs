@@ -51,7 +51,7 @@ static SPEC: Spec = Spec {
             "no effect: nothing is needed",
         ),
         Param::new("languages", Type::List, "languages of descriptions"),
-        Param::new("mode", Type::Raw, "mode of the file").default("'0644'"),
+        Param::new("mode", Type::Raw, "mode of the file").default("0644"),
         Param::new("name", Type::Str, "name of the source and of its files").required(),
         Param::new("pdiffs", Type::Bool, "fetch differences"),
         Param::new(

@@ -9,11 +9,13 @@ mod apt_key;
 mod apt_repository;
 pub mod args;
 pub(crate) mod attrs;
+mod authorized_key;
 mod command;
 pub mod control;
 mod copy;
 mod copy_remote;
 mod copy_tree;
+mod cron;
 mod deb822_repository;
 mod fetch;
 mod file;
@@ -25,6 +27,7 @@ mod rule;
 mod service;
 mod setup;
 pub mod sh;
+mod sysctl;
 mod systemd;
 mod template;
 #[cfg(test)]
@@ -443,8 +446,10 @@ pub static TABLE: &[&dyn Module] = &[
     &apt::Apt,
     &apt_key::AptKey,
     &apt_repository::AptRepository,
+    &authorized_key::AuthorizedKey,
     &command::Command,
     &copy::Copy,
+    &cron::Cron,
     &deb822_repository::Deb822Repository,
     &file::File,
     &group::Group,
@@ -453,6 +458,7 @@ pub static TABLE: &[&dyn Module] = &[
     &service::Service,
     &setup::Setup,
     &command::Shell,
+    &sysctl::Sysctl,
     &systemd::Systemd,
     &template::Template,
     &user::User,

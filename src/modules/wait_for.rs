@@ -32,7 +32,7 @@ static SPEC: Spec = Spec {
             Type::List,
             "states of connections that count for `drained`",
         )
-        .default("[ESTABLISHED, FIN_WAIT1, FIN_WAIT2, SYN_RECV, SYN_SENT, TIME_WAIT]"),
+        .default("ESTABLISHED,FIN_WAIT1,FIN_WAIT2,SYN_RECV,SYN_SENT,TIME_WAIT"),
         Param::new("path", Type::Path, "file to look for"),
         Param::new(
             "search_regex",

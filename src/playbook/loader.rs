@@ -79,6 +79,8 @@ pub(super) struct Loader<'a> {
     pub role_list: Vec<Arc<Role>>,
     /// Handlers of roles that static imports brought.
     pub role_handlers: Vec<Item>,
+    /// Whether mistakes in templates are left to run time, where a failure is handled.
+    pub lenient: bool,
     /// Literal files that are not there.
     pub missing: Vec<Diagnostic>,
     /// Whether a task makes files here, so that those may be there by then.
@@ -102,6 +104,7 @@ impl<'a> Loader<'a> {
             preloaded: HashMap::new(),
             role_list: Vec::new(),
             role_handlers: Vec::new(),
+            lenient: false,
             missing: Vec::new(),
             makes_files: false,
             once: HashSet::new(),

@@ -122,7 +122,16 @@ impl Loader<'_> {
         }))
     }
 
+    /// A task; what is wrong with its templates is left to fail where failures are handled.
     fn task(&mut self, node: &Node, map: &Map, place: &Place) -> Vec<Item> {
+        let handled = map.get("failed_when").is_some() || map.get("ignore_errors").is_some();
+        let outer = std::mem::replace(&mut self.lenient, place.tolerant || handled);
+        let items = self.task_keys(node, map, place);
+        self.lenient = outer;
+        items
+    }
+
+    fn task_keys(&mut self, node: &Node, map: &Map, place: &Place) -> Vec<Item> {
         let on = if place.handlers { HANDLER } else { TASK };
         let mut base = Base::default();
         let mut parts = Parts::default();

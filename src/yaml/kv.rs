@@ -5,6 +5,7 @@
 
 use super::{Kind, Map, Node};
 use crate::diag::{Diagnostic, Source, Span};
+use indexmap::IndexMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -238,7 +239,7 @@ fn unescape(text: &str) -> String {
 ///
 /// # Errors
 /// When the file cannot be read or the text holds no variables.
-pub fn extra_vars(argument: &str) -> Result<Map, Diagnostic> {
+pub fn extra_vars(argument: &str) -> Result<IndexMap<Arc<str>, Node>, Diagnostic> {
     let (source, node) = if let Some(path) = argument.strip_prefix('@') {
         let text = std::fs::read_to_string(Path::new(path)).map_err(|why| {
             Diagnostic::plain(format!("cannot read the variables file {path}: {why}"))
@@ -256,8 +257,11 @@ pub fn extra_vars(argument: &str) -> Result<Map, Diagnostic> {
         (source, node)
     };
     match node.kind {
-        Kind::Map(map) => Ok(Arc::unwrap_or_clone(map)),
-        Kind::Null => Ok(Map::default()),
+        Kind::Map(map) => Ok(map
+            .iter()
+            .map(|(name, _, node)| (Arc::clone(name), node.clone()))
+            .collect()),
+        Kind::Null => Ok(IndexMap::new()),
         _ => Err(Diagnostic::error(
             &Span::head(&source),
             format!("variables must be a mapping, not {}", node.describe()),
@@ -354,7 +358,8 @@ mod tests {
 
     #[test]
     fn command_line_variables_come_as_text_or_yaml() {
-        let text = |map: &Map, key: &str| format!("{:?}", map.get(key).unwrap().kind);
+        let text =
+            |map: &IndexMap<Arc<str>, Node>, key: &str| format!("{:?}", map.get(key).unwrap().kind);
         let map = extra_vars("a=1 b='x y'").unwrap();
         assert_eq!(text(&map, "a"), "Str(\"1\")");
         assert_eq!(text(&map, "b"), "Str(\"x y\")");

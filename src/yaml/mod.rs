@@ -16,6 +16,7 @@ use minijinja::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use kv::extra_vars;
 pub use load::{load, load_all, load_lenient};
 pub use plain::{from_json, plain};
 pub use scalar::parse_scalar;

@@ -37,6 +37,8 @@ pub type Progress<'a> = &'a dyn Fn(&str);
 /// The most hosts a lab can have.
 pub const MAX_HOSTS: u32 = 100;
 
+const DEFAULT_RELEASE: &str = "bookworm";
+
 /// What `up` is asked for; what is left open keeps its value in a lab that exists.
 #[derive(Debug, Clone, Default)]
 pub struct LabOptions {
@@ -356,6 +358,15 @@ impl Lab {
     }
 }
 
+/// Whether this machine can run a lab of a release (`bookworm` unless said), and if not, what to do about it.
+///
+/// # Errors
+/// Not Linux, not root, an unknown release, or a missing tool.
+pub fn check_machine(release: Option<&str>) -> Result<()> {
+    preflight::root()?;
+    preflight::tools(release::find(release.unwrap_or(DEFAULT_RELEASE))?)
+}
+
 /// Removes cached base images and packages; names the images that stay because a lab runs on them.
 ///
 /// # Errors
@@ -449,7 +460,7 @@ fn plan(options: &LabOptions, old: Option<&State>) -> Result<(release::Release, 
         .release
         .as_deref()
         .or(old.map(|o| o.release.as_str()));
-    let release = release::find(release.unwrap_or("bookworm"))?;
+    let release = release::find(release.unwrap_or(DEFAULT_RELEASE))?;
     let mut state = State {
         release: release.name.to_owned(),
         mirror: options.mirror.clone(),

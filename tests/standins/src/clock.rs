@@ -6,7 +6,10 @@ use time::macros::format_description;
 
 /// Seconds since 1970.
 pub fn seconds() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// Now, for Marathon.
@@ -16,10 +19,18 @@ pub fn stamp() -> String {
 
 /// A moment, for Marathon.
 pub fn stamp_of(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
-    let moment = OffsetDateTime::from_unix_timestamp_nanos(((seconds * 1000.0).round() as i128) * 1_000_000);
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    moment.ok().and_then(|moment| moment.format(format).ok()).unwrap_or_default()
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds since 1970 fit"
+    )]
+    let moment =
+        OffsetDateTime::from_unix_timestamp_nanos(((seconds * 1000.0).round() as i128) * 1_000_000);
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    moment
+        .ok()
+        .and_then(|moment| moment.format(format).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -17,23 +17,40 @@ use tokio::net::{TcpListener, TcpStream};
 /// Sends a request to the host its URI names and hands back the answer with its body still to come.
 pub async fn send(request: Request<Body>) -> anyhow::Result<Response<Incoming>> {
     let uri = request.uri().clone();
-    let host = uri.host().with_context(|| format!("no host in {uri}"))?.to_owned();
+    let host = uri
+        .host()
+        .with_context(|| format!("no host in {uri}"))?
+        .to_owned();
     let port = uri.port_u16().unwrap_or(80);
     let address = SocketAddr::new(names::resolve(host.trim_matches(['[', ']']))?, port);
     let stream = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address))
         .await
         .with_context(|| format!("{address}: no answer"))?
         .with_context(|| format!("{address}: cannot connect"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let (mut parts, body) = request.into_parts();
-    parts.headers.entry("host").or_insert(format!("{host}:{port}").parse()?);
-    parts.uri = uri.path_and_query().map_or("/", |path| path.as_str()).parse::<Uri>()?;
-    Ok(sender.send_request(Request::from_parts(parts, body)).await?)
+    parts
+        .headers
+        .entry("host")
+        .or_insert(format!("{host}:{port}").parse()?);
+    parts.uri = uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .parse::<Uri>()?;
+    Ok(sender
+        .send_request(Request::from_parts(parts, body))
+        .await?)
 }
 
 /// Sends JSON (or nothing) and reads a JSON answer; any status but 2xx is an error with the body in it.
-pub async fn call(method: &str, url: &str, body: Option<&Value>, timeout: Duration) -> anyhow::Result<Value> {
+pub async fn call(
+    method: &str,
+    url: &str,
+    body: Option<&Value>,
+    timeout: Duration,
+) -> anyhow::Result<Value> {
     let request = Request::builder()
         .method(method)
         .uri(url)
@@ -48,7 +65,10 @@ pub async fn call(method: &str, url: &str, body: Option<&Value>, timeout: Durati
     .await
     .with_context(|| format!("{method} {url}: no answer within {timeout:?}"))??;
     if !status.is_success() {
-        bail!("{method} {url}: {status}: {}", String::from_utf8_lossy(&bytes));
+        bail!(
+            "{method} {url}: {status}: {}",
+            String::from_utf8_lossy(&bytes)
+        );
     }
     Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
@@ -56,13 +76,23 @@ pub async fn call(method: &str, url: &str, body: Option<&Value>, timeout: Durati
 /// The status of a GET, or `None` when nobody answers in time: what a health check asks.
 pub async fn status(url: &str, timeout: Duration) -> Option<StatusCode> {
     let request = Request::builder().uri(url).body(Body::empty()).ok()?;
-    tokio::time::timeout(timeout, send(request)).await.ok()?.ok().map(|answer| answer.status())
+    tokio::time::timeout(timeout, send(request))
+        .await
+        .ok()?
+        .ok()
+        .map(|answer| answer.status())
 }
 
 /// Serves `router` on `address` until the process ends.
 pub async fn serve(address: SocketAddr, router: axum::Router) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("Failed to bind on {address}"))?;
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("Failed to bind on {address}"))?;
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .await?;
     Ok(())
 }
 

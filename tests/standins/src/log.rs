@@ -14,14 +14,21 @@ static FILE: OnceLock<File> = OnceLock::new();
 /// Also writes to `DIRECTORY/NAME.INFO` from now on.
 pub fn into_directory(directory: &str, name: &str) -> anyhow::Result<()> {
     let directory = Path::new(directory);
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("Could not initialize logging: Failed to create directory {}", directory.display()))?;
+    std::fs::create_dir_all(directory).with_context(|| {
+        format!(
+            "Could not initialize logging: Failed to create directory {}",
+            directory.display()
+        )
+    })?;
     into_file(&directory.join(format!("{name}.INFO")))
 }
 
 /// Also writes to this file from now on.
 pub fn into_file(path: &Path) -> anyhow::Result<()> {
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path);
     // A second call keeps the first file.
     let _ = FILE.set(file.with_context(|| format!("cannot open {}", path.display()))?);
     Ok(())
@@ -45,9 +52,14 @@ pub fn fatal(text: &str) {
 fn line(level: char, text: &str) {
     let now = OffsetDateTime::now_utc();
     let stamp = now
-        .format(format_description!("[month][day] [hour]:[minute]:[second].[subsecond digits:6]"))
+        .format(format_description!(
+            "[month][day] [hour]:[minute]:[second].[subsecond digits:6]"
+        ))
         .unwrap_or_default();
-    write(&format!("{level}{stamp} {:5} standin.rs:1] {text}", std::process::id()));
+    write(&format!(
+        "{level}{stamp} {:5} standin.rs:1] {text}",
+        std::process::id()
+    ));
 }
 
 fn write(text: &str) {

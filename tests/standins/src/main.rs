@@ -21,9 +21,17 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let path = arguments.next().unwrap_or_default();
-    let name = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let name = Path::new(&path)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
     let arguments: Vec<String> = arguments.collect();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             log::fatal(&format!("cannot start: {error}"));

@@ -7,7 +7,10 @@ use std::process::Command;
 
 /// The host's node name.
 pub fn node() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The first IPv4 address of a name; an address is its own.
@@ -16,13 +19,21 @@ pub fn resolve(name: &str) -> anyhow::Result<IpAddr> {
         return Ok(address);
     }
     let text = getent(&["ahostsv4", name])?;
-    let word = text.split_whitespace().next().with_context(|| format!("no address for {name}"))?;
-    word.parse().with_context(|| format!("unexpected answer of getent for {name}: {word}"))
+    let word = text
+        .split_whitespace()
+        .next()
+        .with_context(|| format!("no address for {name}"))?;
+    word.parse()
+        .with_context(|| format!("unexpected answer of getent for {name}: {word}"))
 }
 
 /// The name of an address, as a reverse look-up tells it.
 pub fn name_of(address: IpAddr) -> Option<String> {
-    getent(&["hosts", &address.to_string()]).ok()?.split_whitespace().nth(1).map(str::to_owned)
+    getent(&["hosts", &address.to_string()])
+        .ok()?
+        .split_whitespace()
+        .nth(1)
+        .map(str::to_owned)
 }
 
 /// The address that libprocess tells its peers when it listens on `bind`: for 0.0.0.0, whatever the own name resolves to first,
@@ -39,9 +50,15 @@ pub fn advertised(bind: IpAddr) -> anyhow::Result<IpAddr> {
 pub const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 fn getent(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("getent").args(arguments).output().context("cannot run getent")?;
+    let output = Command::new("getent")
+        .args(arguments)
+        .output()
+        .context("cannot run getent")?;
     if !output.status.success() {
-        bail!("unknown host {}", arguments.last().copied().unwrap_or_default());
+        bail!(
+            "unknown host {}",
+            arguments.last().copied().unwrap_or_default()
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

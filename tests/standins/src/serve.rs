@@ -48,11 +48,20 @@ pub async fn run() -> anyhow::Result<()> {
         }
         Command::Serve { listen, dir } => {
             // First the address, then the work: who spawned this learns at once when it is taken.
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+            let listener = TcpListener::bind(listen)
+                .await
+                .with_context(|| format!("cannot listen on {listen}"))?;
             let url = format!("http://{}", listener.local_addr()?);
             let shop = build(dir, url.clone()).await?;
-            say(&format!("serving {url}, variables: {}", shop.vars.display()));
-            axum::serve(listener, axum::Router::new().fallback_service(ServeDir::new(&shop.www))).await?;
+            say(&format!(
+                "serving {url}, variables: {}",
+                shop.vars.display()
+            ));
+            axum::serve(
+                listener,
+                axum::Router::new().fallback_service(ServeDir::new(&shop.www)),
+            )
+            .await?;
         }
     }
     Ok(())
@@ -60,7 +69,8 @@ pub async fn run() -> anyhow::Result<()> {
 
 async fn build(dir: PathBuf, url: String) -> anyhow::Result<pack::Shop> {
     tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot create {}", dir.display()))?;
         pack::build(&dir.canonicalize()?, &url)
     })
     .await?

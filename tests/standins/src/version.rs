@@ -10,17 +10,30 @@ impl Version {
     /// Reads `1.11.0`, ignoring what a package appends (`-2.0.1.standin1`).
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.trim().split('-').next()?.split('.').map(str::parse);
-        Some(Self(parts.next()?.ok()?, parts.next()?.ok()?, parts.next().unwrap_or(Ok(0)).ok()?))
+        Some(Self(
+            parts.next()?.ok()?,
+            parts.next()?.ok()?,
+            parts.next().unwrap_or(Ok(0)).ok()?,
+        ))
     }
 
     /// The release installed around this program, or `otherwise` when it runs outside of a package.
     pub fn installed(name: &str, otherwise: Self) -> Self {
         let program = std::env::current_exe().unwrap_or_default();
-        program.ancestors().skip(1).find_map(|above| Self::below(above, name)).unwrap_or(otherwise)
+        program
+            .ancestors()
+            .skip(1)
+            .find_map(|above| Self::below(above, name))
+            .unwrap_or(otherwise)
     }
 
     fn below(directory: &Path, name: &str) -> Option<Self> {
-        let text = std::fs::read_to_string(directory.join("share/standins").join(format!("{name}.version"))).ok()?;
+        let text = std::fs::read_to_string(
+            directory
+                .join("share/standins")
+                .join(format!("{name}.version")),
+        )
+        .ok()?;
         Self::parse(&text)
     }
 }
@@ -37,7 +50,10 @@ mod tests {
 
     #[test]
     fn packages_append_to_a_version() {
-        assert_eq!(Version::parse("1.11.0-2.0.1.standin1\n"), Some(Version(1, 11, 0)));
+        assert_eq!(
+            Version::parse("1.11.0-2.0.1.standin1\n"),
+            Some(Version(1, 11, 0))
+        );
         assert_eq!(Version::parse("0.28"), Some(Version(0, 28, 0)));
         assert_eq!(Version::parse("new"), None);
     }

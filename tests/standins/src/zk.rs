@@ -35,8 +35,16 @@ impl ZkUrl {
         if servers.is_empty() || servers.split(',').any(|server| !server.contains(':')) {
             bail!("Expecting 'host:port' for each ZooKeeper server in '{text}'");
         }
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
-        Ok(Self { auth, servers: servers.to_owned(), path: path.to_owned() })
+        let path = if path.len() > 1 {
+            path.trim_end_matches('/')
+        } else {
+            path
+        };
+        Ok(Self {
+            auth,
+            servers: servers.to_owned(),
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -51,11 +59,18 @@ pub async fn connect(url: &ZkUrl) -> Client {
     loop {
         match try_connect(url).await {
             Ok(client) => {
-                log::info(&format!("Connected to ZooKeeper {} (session {})", url.servers, client.session_id()));
+                log::info(&format!(
+                    "Connected to ZooKeeper {} (session {})",
+                    url.servers,
+                    client.session_id()
+                ));
                 return client;
             }
             Err(error) if !told => {
-                log::warning(&format!("Waiting for ZooKeeper at {}: {error:#}", url.servers));
+                log::warning(&format!(
+                    "Waiting for ZooKeeper at {}: {error:#}",
+                    url.servers
+                ));
                 told = true;
             }
             Err(_) => {}
@@ -71,7 +86,9 @@ async fn try_connect(url: &ZkUrl) -> anyhow::Result<Client> {
         servers.push(format!("{}:{port}", names::resolve(host)?));
     }
     // 3.4 is the oldest server around (Debian 11) and knows every request made here.
-    let mut connector = Client::connector().with_session_timeout(SESSION).with_server_version(3, 4, 13);
+    let mut connector = Client::connector()
+        .with_session_timeout(SESSION)
+        .with_server_version(3, 4, 13);
     if let Some(auth) = &url.auth {
         connector = connector.with_auth("digest", auth.as_bytes());
     }
@@ -81,7 +98,10 @@ async fn try_connect(url: &ZkUrl) -> anyhow::Result<Client> {
 /// Creates a path and what lies above it.
 pub async fn make_path(client: &Client, path: &str) -> anyhow::Result<()> {
     if path != "/" {
-        client.mkdir(path, &persistent()).await.with_context(|| format!("cannot create {path} in ZooKeeper"))?;
+        client
+            .mkdir(path, &persistent())
+            .await
+            .with_context(|| format!("cannot create {path} in ZooKeeper"))?;
     }
     Ok(())
 }
@@ -101,10 +121,18 @@ pub struct Member {
 }
 
 /// Joins the group at `path`; the node's name comes back.
-pub async fn enter(client: &Client, path: &str, prefix: &str, data: &[u8]) -> anyhow::Result<String> {
+pub async fn enter(
+    client: &Client,
+    path: &str,
+    prefix: &str,
+    data: &[u8],
+) -> anyhow::Result<String> {
     make_path(client, path).await?;
     let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
-    let (_, number) = client.create(&join(path, prefix), data, &options).await.context("cannot join the group")?;
+    let (_, number) = client
+        .create(&join(path, prefix), data, &options)
+        .await
+        .context("cannot join the group")?;
     Ok(format!("{prefix}{number}"))
 }
 
@@ -153,8 +181,15 @@ async fn members(
 
 /// The nodes of a group by their number.
 fn in_order(children: Vec<String>, prefix: &str) -> Vec<String> {
-    let mut nodes: Vec<String> = children.into_iter().filter(|child| child.starts_with(prefix)).collect();
-    nodes.sort_by_key(|node| node.get(prefix.len()..).and_then(|number| number.parse::<i64>().ok()).unwrap_or(i64::MAX));
+    let mut nodes: Vec<String> = children
+        .into_iter()
+        .filter(|child| child.starts_with(prefix))
+        .collect();
+    nodes.sort_by_key(|node| {
+        node.get(prefix.len()..)
+            .and_then(|number| number.parse::<i64>().ok())
+            .unwrap_or(i64::MAX)
+    });
     nodes
 }
 
@@ -184,7 +219,14 @@ mod tests {
     #[test]
     fn urls_have_servers_a_path_and_maybe_a_password() {
         let url = ZkUrl::parse("zk://bob:secret@h1:2181,h2:2181/mesos/\n").unwrap();
-        assert_eq!(url, ZkUrl { auth: Some("bob:secret".into()), servers: "h1:2181,h2:2181".into(), path: "/mesos".into() });
+        assert_eq!(
+            url,
+            ZkUrl {
+                auth: Some("bob:secret".into()),
+                servers: "h1:2181,h2:2181".into(),
+                path: "/mesos".into()
+            }
+        );
         assert_eq!(ZkUrl::parse("zk://h:2181").unwrap().path, "/");
         assert!(ZkUrl::parse("h:2181/mesos").is_err());
         assert!(ZkUrl::parse("zk://h/mesos").is_err());
@@ -192,7 +234,9 @@ mod tests {
 
     #[test]
     fn the_lowest_number_leads_whatever_its_width() {
-        let children = ["info_10", "log_replicas", "info_0000000009"].map(String::from).to_vec();
+        let children = ["info_10", "log_replicas", "info_0000000009"]
+            .map(String::from)
+            .to_vec();
         assert_eq!(in_order(children, "info_"), ["info_0000000009", "info_10"]);
     }
 }

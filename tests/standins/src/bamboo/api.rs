@@ -39,7 +39,8 @@ async fn all(State(bamboo): Shared) -> Result<Response, Response> {
 
 /// POST and PUT are one: the id in the body wins over the one in the path.
 async fn upsert(State(bamboo): Shared, body: String) -> Result<Response, Response> {
-    let mut rule: Rule = serde_json::from_str(&body).map_err(|_| bad("Unable to decode JSON request"))?;
+    let mut rule: Rule =
+        serde_json::from_str(&body).map_err(|_| bad("Unable to decode JSON request"))?;
     if rule.id.is_empty() {
         return Err(bad("can not use empty ID"));
     }
@@ -54,7 +55,11 @@ async fn remove(State(bamboo): Shared, Path(id): Path<String>) -> Result<Respons
     if id.is_empty() {
         return Err(bad("can not use empty ID"));
     }
-    let id = if id.starts_with('/') { id } else { format!("/{id}") };
+    let id = if id.starts_with('/') {
+        id
+    } else {
+        format!("/{id}")
+    };
     match bamboo.rules.remove(&id).await {
         Ok(()) => Ok(Json(Value::Null).into_response()),
         Err(zookeeper_client::Error::NoNode) => Err(bad("zk: node does not exist")),
@@ -64,7 +69,10 @@ async fn remove(State(bamboo): Shared, Path(id): Path<String>) -> Result<Respons
 
 async fn state(State(bamboo): Shared) -> String {
     // As in the real one, what cannot be had is null.
-    let (Ok(apps), Ok(rules)) = (apps::fetch(&bamboo.config).await, bamboo.rules.all().await) else { return "null".to_owned() };
+    let (Ok(apps), Ok(rules)) = (apps::fetch(&bamboo.config).await, bamboo.rules.all().await)
+    else {
+        return "null".to_owned();
+    };
     apps::to_json(&apps::data(&apps, &rules)).to_string()
 }
 

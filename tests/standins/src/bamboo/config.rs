@@ -57,8 +57,10 @@ pub struct Haproxy {
 impl Config {
     /// Reads the file, then variables.
     pub fn read(file: &Path, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("open {}", file.display()))?;
-        let mut config: Self = serde_json::from_str(&text).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("open {}", file.display()))?;
+        let mut config: Self = serde_json::from_str(&text)
+            .with_context(|| format!("cannot read {}", file.display()))?;
         let take = |field: &mut String, name: &str| {
             if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
                 log::info(&format!("Using environment override {name}={value}"));
@@ -74,17 +76,28 @@ impl Config {
         take(&mut config.haproxy.template_path, "HAPROXY_TEMPLATE_PATH");
         take(&mut config.haproxy.output_path, "HAPROXY_OUTPUT_PATH");
         take(&mut config.haproxy.reload_command, "HAPROXY_RELOAD_CMD");
-        take(&mut config.haproxy.reload_validation_command, "HAPROXY_RELOAD_VALIDATION_CMD");
-        take(&mut config.haproxy.reload_cleanup_command, "HAPROXY_RELOAD_CLEANUP_CMD");
-        if let Some(value) = variable("MARATHON_USE_EVENT_STREAM").filter(|value| !value.is_empty()) {
-            config.marathon.use_event_stream = ["1", "t", "T", "true", "TRUE", "True"].contains(&value.as_str());
+        take(
+            &mut config.haproxy.reload_validation_command,
+            "HAPROXY_RELOAD_VALIDATION_CMD",
+        );
+        take(
+            &mut config.haproxy.reload_cleanup_command,
+            "HAPROXY_RELOAD_CLEANUP_CMD",
+        );
+        if let Some(value) = variable("MARATHON_USE_EVENT_STREAM").filter(|value| !value.is_empty())
+        {
+            config.marathon.use_event_stream =
+                ["1", "t", "T", "true", "TRUE", "True"].contains(&value.as_str());
         }
         Ok(config)
     }
 
     /// Marathon's addresses.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
-        self.marathon.endpoint.split(',').map(|endpoint| endpoint.trim().trim_end_matches('/'))
+        self.marathon
+            .endpoint
+            .split(',')
+            .map(|endpoint| endpoint.trim().trim_end_matches('/'))
     }
 
     /// How long a change waits for others.
@@ -101,9 +114,19 @@ mod tests {
     fn the_example_is_read_and_variables_win() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("production.json");
-        std::fs::write(&file, include_str!("../../assets/bamboo/production.example.json")).unwrap();
-        let config = Config::read(&file, |name| (name == "BAMBOO_ZK_HOST").then(|| "zk:2181".to_owned())).unwrap();
-        assert_eq!(config.endpoints().collect::<Vec<_>>(), ["http://marathon1:8080", "http://marathon2:8080"]);
+        std::fs::write(
+            &file,
+            include_str!("../../assets/bamboo/production.example.json"),
+        )
+        .unwrap();
+        let config = Config::read(&file, |name| {
+            (name == "BAMBOO_ZK_HOST").then(|| "zk:2181".to_owned())
+        })
+        .unwrap();
+        assert_eq!(
+            config.endpoints().collect::<Vec<_>>(),
+            ["http://marathon1:8080", "http://marathon2:8080"]
+        );
         assert_eq!(config.bamboo.zookeeper.host, "zk:2181");
         assert_eq!(config.delay(), Duration::from_secs(5));
         assert_eq!(config.haproxy.output_path, "/etc/haproxy/haproxy.cfg");

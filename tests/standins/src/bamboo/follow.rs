@@ -13,7 +13,9 @@ pub async fn marathon(bamboo: &Bamboo) -> anyhow::Result<()> {
             for endpoint in bamboo.config.endpoints() {
                 log::info(&format!("Connecting event stream to {endpoint}"));
                 if let Err(error) = stream(bamboo, endpoint).await {
-                    log::warning(&format!("An error occurred while making a request to Marathon events system: {error:#}"));
+                    log::warning(&format!(
+                        "An error occurred while making a request to Marathon events system: {error:#}"
+                    ));
                 }
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -22,7 +24,9 @@ pub async fn marathon(bamboo: &Bamboo) -> anyhow::Result<()> {
     for endpoint in bamboo.config.endpoints() {
         // Once, as in the real one: a Marathon that starts later is not asked again.
         if let Err(error) = subscribe(bamboo, endpoint).await {
-            log::warning(&format!("An error occurred while accessing Marathon callback system: {error:#}"));
+            log::warning(&format!(
+                "An error occurred while accessing Marathon callback system: {error:#}"
+            ));
             break;
         }
     }
@@ -31,9 +35,17 @@ pub async fn marathon(bamboo: &Bamboo) -> anyhow::Result<()> {
 
 async fn subscribe(bamboo: &Bamboo, endpoint: &str) -> anyhow::Result<()> {
     let own = &bamboo.config.bamboo.endpoint;
-    let url = format!("{endpoint}/v2/eventSubscriptions?callbackUrl={own}/api/marathon/event_callback");
-    let request = apps::request(&bamboo.config, "POST", &url).header("content-type", "application/json").body(Body::empty())?;
-    let body = http::send(request).await?.into_body().collect().await?.to_bytes();
+    let url =
+        format!("{endpoint}/v2/eventSubscriptions?callbackUrl={own}/api/marathon/event_callback");
+    let request = apps::request(&bamboo.config, "POST", &url)
+        .header("content-type", "application/json")
+        .body(Body::empty())?;
+    let body = http::send(request)
+        .await?
+        .into_body()
+        .collect()
+        .await?
+        .to_bytes();
     if body.starts_with(b"{\"message") {
         log::warning(&format!(
             "Access to the callback system of Marathon seems to be failed, response: {}",
@@ -46,7 +58,9 @@ async fn subscribe(bamboo: &Bamboo, endpoint: &str) -> anyhow::Result<()> {
 /// Reads events until the stream ends; each `data: ` line is one.
 async fn stream(bamboo: &Bamboo, endpoint: &str) -> anyhow::Result<()> {
     let url = format!("{endpoint}/v2/events");
-    let request = apps::request(&bamboo.config, "GET", &url).header("accept", "text/event-stream").body(Body::empty())?;
+    let request = apps::request(&bamboo.config, "GET", &url)
+        .header("accept", "text/event-stream")
+        .body(Body::empty())?;
     let mut body = http::send(request).await?.into_body();
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {

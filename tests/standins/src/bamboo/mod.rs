@@ -35,13 +35,21 @@ pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
     }
     let config = Config::read(&flags.config, |name| std::env::var(name).ok())?;
     let place = &config.bamboo.zookeeper;
-    let url = ZkUrl { auth: None, servers: place.host.clone(), path: place.path.trim_end_matches('/').to_owned() };
+    let url = ZkUrl {
+        auth: None,
+        servers: place.host.clone(),
+        path: place.path.trim_end_matches('/').to_owned(),
+    };
     if url.servers.is_empty() || !url.path.starts_with('/') {
         bail!("zk: no servers, or no path, in the configuration");
     }
     let client = zk::connect(&url).await;
     let rules = Rules::open(&client, &url.path).await?;
-    let bamboo = Arc::new(Bamboo { config, rules, changed: Notify::new() });
+    let bamboo = Arc::new(Bamboo {
+        config,
+        rules,
+        changed: Notify::new(),
+    });
     tokio::select! {
         outcome = http::serve(flags.bind, api::router(&bamboo)) => outcome,
         outcome = follow::marathon(&bamboo) => outcome,
@@ -62,18 +70,33 @@ struct Flags {
 impl Flags {
     /// Reads them as Go's flag package does: one or two dashes, the value behind `=` or in the next word.
     fn read(arguments: &[String]) -> anyhow::Result<Self> {
-        let mut flags = Self { config: "config/development.json".into(), log: None, bind: SocketAddr::new(names::ANY, 8000) };
+        let mut flags = Self {
+            config: "config/development.json".into(),
+            log: None,
+            bind: SocketAddr::new(names::ANY, 8000),
+        };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else { break };
-            let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
+            let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')) else {
+                break;
+            };
+            let (name, value) = flag
+                .split_once('=')
+                .map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
             if !["config", "log", "bind"].contains(&name) {
-                bail!("flag provided but not defined: -{name}\nUsage of bamboo: -bind, -config, -log");
+                bail!(
+                    "flag provided but not defined: -{name}\nUsage of bamboo: -bind, -config, -log"
+                );
             }
-            let value = value.or_else(|| words.next().cloned()).with_context(|| format!("flag needs an argument: -{name}"))?;
+            let value = value
+                .or_else(|| words.next().cloned())
+                .with_context(|| format!("flag needs an argument: -{name}"))?;
             match name {
                 "config" => flags.config = value.into(),
-                "log" => flags.log = Some(value.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty()),
+                "log" => {
+                    flags.log =
+                        Some(value.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+                }
                 _ => flags.bind = bind_address(&value)?,
             }
         }
@@ -83,9 +106,17 @@ impl Flags {
 
 /// `:8000` is every address.
 fn bind_address(text: &str) -> anyhow::Result<SocketAddr> {
-    let (host, port) = text.rsplit_once(':').with_context(|| format!("listen tcp: address {text}: missing port in address"))?;
-    let port = port.parse().with_context(|| format!("listen tcp: unknown port in {text}"))?;
-    let ip = if host.is_empty() { names::ANY } else { names::resolve(host.trim_matches(['[', ']']))? };
+    let (host, port) = text
+        .rsplit_once(':')
+        .with_context(|| format!("listen tcp: address {text}: missing port in address"))?;
+    let port = port
+        .parse()
+        .with_context(|| format!("listen tcp: unknown port in {text}"))?;
+    let ip = if host.is_empty() {
+        names::ANY
+    } else {
+        names::resolve(host.trim_matches(['[', ']']))?
+    };
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -94,7 +125,12 @@ mod tests {
     use super::*;
 
     fn read(arguments: &str) -> anyhow::Result<Flags> {
-        Flags::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        Flags::read(
+            &arguments
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -103,12 +139,21 @@ mod tests {
         assert_eq!(flags.bind.to_string(), "0.0.0.0:8001");
         assert_eq!(flags.config, PathBuf::from("/etc/bamboo.json"));
         assert_eq!(flags.log, Some("/var/log/bamboo.log".into()));
-        assert_eq!(read("-bind 127.0.0.1:80").unwrap().bind.to_string(), "127.0.0.1:80");
+        assert_eq!(
+            read("-bind 127.0.0.1:80").unwrap().bind.to_string(),
+            "127.0.0.1:80"
+        );
     }
 
     #[test]
     fn flags_of_other_builds_are_refused() {
-        assert!(read("-haproxy_check").err().unwrap().to_string().starts_with("flag provided but not defined"));
+        assert!(
+            read("-haproxy_check")
+                .err()
+                .unwrap()
+                .to_string()
+                .starts_with("flag provided but not defined")
+        );
         assert!(read("-config").is_err());
     }
 }

@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 use zookeeper_client::{Client, Error};
 
 /// What Go's `QueryEscape` leaves as it is.
-const NODE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const NODE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// A rule. In JSON its fields have Go's names; small ones are taken, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +39,10 @@ impl Rules {
     /// Opens the place, creating it where it is missing.
     pub async fn open(client: &Client, path: &str) -> anyhow::Result<Self> {
         zk::make_path(client, path).await?;
-        Ok(Self { client: client.clone(), path: path.to_owned() })
+        Ok(Self {
+            client: client.clone(),
+            path: path.to_owned(),
+        })
     }
 
     /// Every rule by the app's id.
@@ -59,7 +66,9 @@ impl Rules {
         if !rule.acl.is_empty() {
             config.insert("Acl".to_owned(), rule.acl.clone());
         }
-        let data = json!({"version": "2", "config": config}).to_string().into_bytes();
+        let data = json!({"version": "2", "config": config})
+            .to_string()
+            .into_bytes();
         match self.client.create(&path, &data, &zk::persistent()).await {
             Err(Error::NodeExists) => {
                 self.client.set_data(&path, &data, None).await?;
@@ -72,7 +81,9 @@ impl Rules {
 
     /// Removes an app's rule; it is an error when there is none.
     pub async fn remove(&self, id: &str) -> Result<(), Error> {
-        self.client.delete(&join(&self.path, &node_of(id)), None).await
+        self.client
+            .delete(&join(&self.path, &node_of(id)), None)
+            .await
     }
 
     /// Waits until some rule is added, changed or removed, by whomever.
@@ -92,7 +103,9 @@ fn node_of(id: &str) -> String {
 }
 
 fn id_of(node: &str) -> String {
-    percent_decode_str(&node.replace('+', " ")).decode_utf8_lossy().into_owned()
+    percent_decode_str(&node.replace('+', " "))
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 fn read(id: &str, data: &[u8]) -> Rule {
@@ -103,7 +116,11 @@ fn read(id: &str, data: &[u8]) -> Rule {
         log::info(&format!("The rule of {id} is in the old format"));
         [("Acl".to_owned(), String::from_utf8_lossy(data).into_owned())].into()
     };
-    Rule { id: id.to_owned(), acl: config.get("Acl").cloned().unwrap_or_default(), config: Some(config) }
+    Rule {
+        id: id.to_owned(),
+        acl: config.get("Acl").cloned().unwrap_or_default(),
+        config: Some(config),
+    }
 }
 
 #[cfg(test)]
@@ -118,14 +135,23 @@ mod tests {
 
     #[test]
     fn both_formats_are_read() {
-        let rule = read("/web", br#"{"version":"2","config":{"Acl":"path_beg -i /"}}"#);
-        assert_eq!((rule.id.as_str(), rule.acl.as_str()), ("/web", "path_beg -i /"));
+        let rule = read(
+            "/web",
+            br#"{"version":"2","config":{"Acl":"path_beg -i /"}}"#,
+        );
+        assert_eq!(
+            (rule.id.as_str(), rule.acl.as_str()),
+            ("/web", "path_beg -i /")
+        );
         assert_eq!(read("/web", b"path_beg -i /web").acl, "path_beg -i /web");
     }
 
     #[test]
     fn small_names_are_taken() {
         let rule: Rule = serde_json::from_str(r#"{"id":"/app","acl":"path_beg -i /"}"#).unwrap();
-        assert_eq!((rule.id.as_str(), rule.acl.as_str(), rule.config), ("/app", "path_beg -i /", None));
+        assert_eq!(
+            (rule.id.as_str(), rule.acl.as_str(), rule.config),
+            ("/app", "path_beg -i /", None)
+        );
     }
 }

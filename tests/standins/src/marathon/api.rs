@@ -41,12 +41,16 @@ pub type Shared = State<Arc<Node>>;
 
 impl Node {
     fn scheduler(&self) -> Option<Arc<Scheduler>> {
-        self.scheduler.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.scheduler
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The scheduler, in a handler behind [`on_leader`]: it may have been lost in between.
     pub fn leading(&self) -> Result<Arc<Scheduler>, Response> {
-        self.scheduler().ok_or_else(|| refuse(StatusCode::SERVICE_UNAVAILABLE, NO_LEADER))
+        self.scheduler()
+            .ok_or_else(|| refuse(StatusCode::SERVICE_UNAVAILABLE, NO_LEADER))
     }
 
     fn own_address(&self) -> String {
@@ -68,18 +72,27 @@ pub fn router(node: &Arc<Node>) -> Router {
         .route("/v2/queue", get(queue))
         .merge(app_api::router());
     if !node.settings.native() {
-        leaders = leaders.route("/v2/eventSubscriptions", get(callbacks).post(subscribe).delete(unsubscribe));
+        leaders = leaders.route(
+            "/v2/eventSubscriptions",
+            get(callbacks).post(subscribe).delete(unsubscribe),
+        );
     }
     Router::new()
         .merge(leaders.layer(middleware::from_fn_with_state(Arc::clone(node), on_leader)))
         .route("/ping", get(|| async { "pong" }))
-        .route("/metrics", get(|| async { Json(json!({"version": "3.0.0", "gauges": {}, "counters": {}})) }))
+        .route(
+            "/metrics",
+            get(|| async { Json(json!({"version": "3.0.0", "gauges": {}, "counters": {}})) }),
+        )
         .route("/", get(|State(node): Shared| async move { page(&node) }))
         .with_state(Arc::clone(node))
 }
 
 fn page(node: &Node) -> Response {
-    let text = format!("<!doctype html><title>Marathon</title><p>A stand-in for Marathon {}\n", node.settings.version);
+    let text = format!(
+        "<!doctype html><title>Marathon</title><p>A stand-in for Marathon {}\n",
+        node.settings.version
+    );
     axum::response::Html(text).into_response()
 }
 
@@ -93,22 +106,42 @@ async fn on_leader(State(node): Shared, request: Request, next: Next) -> Respons
         }
         return answer;
     }
-    let leader = node.election.leader.borrow().clone().filter(|leader| *leader != own);
-    let Some(leader) = leader else { return refuse(StatusCode::SERVICE_UNAVAILABLE, NO_LEADER) };
-    if request.headers().get_all(VIA).iter().any(|via| via.as_bytes() == own.as_bytes()) {
+    let leader = node
+        .election
+        .leader
+        .borrow()
+        .clone()
+        .filter(|leader| *leader != own);
+    let Some(leader) = leader else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, NO_LEADER);
+    };
+    if request
+        .headers()
+        .get_all(VIA)
+        .iter()
+        .any(|via| via.as_bytes() == own.as_bytes())
+    {
         return refuse(StatusCode::BAD_GATEWAY, "Detected proxying loop.");
     }
     match pass_on(request, &leader, &own).await {
         Ok(answer) => answer,
-        Err(error) => refuse(StatusCode::BAD_GATEWAY, &format!("Failed to proxy to {leader}: {error:#}")),
+        Err(error) => refuse(
+            StatusCode::BAD_GATEWAY,
+            &format!("Failed to proxy to {leader}: {error:#}"),
+        ),
     }
 }
 
 async fn pass_on(mut request: Request, leader: &str, own: &str) -> anyhow::Result<Response> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
     *request.uri_mut() = format!("http://{leader}{path}").parse::<Uri>()?;
     request.headers_mut().remove("host");
-    request.headers_mut().append(VIA, HeaderValue::from_str(own)?);
+    request
+        .headers_mut()
+        .append(VIA, HeaderValue::from_str(own)?);
     Ok(http::send(request).await?.map(Body::new))
 }
 
@@ -132,7 +165,8 @@ async fn info(State(node): Shared) -> Result<Response, Response> {
         "http_config": {"http_port": settings.bind.port(), "https_port": 8443},
     });
     if let Some(subscriber) = settings.flags.get("event_subscriber") {
-        info["event_subscriber"] = json!({"type": subscriber, "http_endpoints": settings.flags.get("http_endpoints")});
+        info["event_subscriber"] =
+            json!({"type": subscriber, "http_endpoints": settings.flags.get("http_endpoints")});
     }
     Ok(Json(info).into_response())
 }
@@ -152,15 +186,26 @@ async fn abdicate() -> Json<Value> {
 
 async fn deployments(State(node): Shared) -> Result<Json<Value>, Response> {
     let scheduler = node.leading()?;
-    let deployments = scheduler.book().deployments.iter().map(super::deployment::Deployment::to_json).collect();
+    let deployments = scheduler
+        .book()
+        .deployments
+        .iter()
+        .map(super::deployment::Deployment::to_json)
+        .collect();
     Ok(Json(deployments))
 }
 
 async fn tasks(State(node): Shared) -> Result<Json<Value>, Response> {
     let scheduler = node.leading()?;
     let book = scheduler.book();
-    let of_app = |app| book.tasks_of(super::deployment::App::id(app)).map(|status| view::task(&book, app, status)).collect::<Vec<_>>();
-    Ok(Json(json!({"tasks": book.apps.values().flat_map(of_app).collect::<Vec<_>>()})))
+    let of_app = |app| {
+        book.tasks_of(super::deployment::App::id(app))
+            .map(|status| view::task(&book, app, status))
+            .collect::<Vec<_>>()
+    };
+    Ok(Json(
+        json!({"tasks": book.apps.values().flat_map(of_app).collect::<Vec<_>>()}),
+    ))
 }
 
 async fn queue(State(node): Shared) -> Result<Json<Value>, Response> {
@@ -215,7 +260,12 @@ async fn unsubscribe(State(node): Shared, query: Query<Callback>) -> Result<Json
     change_callbacks(&node, query.0.url, false, "unsubscribe_event").await
 }
 
-async fn change_callbacks(node: &Node, url: String, add: bool, kind: &str) -> Result<Json<Value>, Response> {
+async fn change_callbacks(
+    node: &Node,
+    url: String,
+    add: bool,
+    kind: &str,
+) -> Result<Json<Value>, Response> {
     let scheduler = callbacks_enabled(node)?;
     let callbacks = {
         let mut callbacks = node.events.callbacks();

@@ -23,7 +23,10 @@ fn valid_id(id: &str) -> bool {
         !part.is_empty()
             && part.split('.').all(|word| {
                 let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-                !word.is_empty() && word.chars().all(inside) && !word.starts_with('-') && !word.ends_with('-')
+                !word.is_empty()
+                    && word.chars().all(inside)
+                    && !word.starts_with('-')
+                    && !word.ends_with('-')
             })
     };
     id.len() > 1 && id.trim_start_matches('/').split('/').all(part)
@@ -31,7 +34,9 @@ fn valid_id(id: &str) -> bool {
 
 /// A complete definition from what a user sent.
 pub fn complete(sent: &Value, native: bool) -> Result<Value, Refusal> {
-    let Some(fields) = sent.as_object() else { return Err(Refusal::Malformed("Invalid JSON".into())) };
+    let Some(fields) = sent.as_object() else {
+        return Err(Refusal::Malformed("Invalid JSON".into()));
+    };
     check_types(fields)?;
     let mut app = defaults();
     let known = app.as_object_mut().map(|known| {
@@ -43,7 +48,10 @@ pub fn complete(sent: &Value, native: bool) -> Result<Value, Refusal> {
     let id = canonical_id(app["id"].as_str().unwrap_or_default());
     if !valid_id(&id) {
         let error = "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
-        return Err(Refusal::Invalid { path: "/id".into(), error: error.into() });
+        return Err(Refusal::Invalid {
+            path: "/id".into(),
+            error: error.into(),
+        });
     }
     app["id"] = id.into();
     if native {
@@ -84,8 +92,13 @@ fn check_types(fields: &Map<String, Value>) -> Result<(), Refusal> {
         ("portDefinitions", "array", Value::is_array),
     ];
     for (name, kind, test) in types {
-        if fields.get(name).is_some_and(|value| !value.is_null() && !test(value)) {
-            return Err(Refusal::Malformed(format!("error.expected.js{kind} at /{name}")));
+        if fields
+            .get(name)
+            .is_some_and(|value| !value.is_null() && !test(value))
+        {
+            return Err(Refusal::Malformed(format!(
+                "error.expected.js{kind} at /{name}"
+            )));
         }
     }
     Ok(())
@@ -93,15 +106,28 @@ fn check_types(fields: &Map<String, Value>) -> Result<(), Refusal> {
 
 /// The canonical form of 1.5: networks, port mappings and port definitions in one place each.
 fn to_new_names(app: &mut Value) {
-    let docker_network = app.pointer("/container/docker/network").and_then(Value::as_str).map(str::to_owned);
-    let old_mappings = app.pointer_mut("/container/docker").and_then(Value::as_object_mut).and_then(|docker| {
-        docker.remove("network");
-        docker.remove("portMappings")
-    });
-    let Some(fields) = app.as_object_mut() else { return };
+    let docker_network = app
+        .pointer("/container/docker/network")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let old_mappings = app
+        .pointer_mut("/container/docker")
+        .and_then(Value::as_object_mut)
+        .and_then(|docker| {
+            docker.remove("network");
+            docker.remove("portMappings")
+        });
+    let Some(fields) = app.as_object_mut() else {
+        return;
+    };
     let ports = fields.remove("ports");
-    if let Some(uris) = fields.remove("uris").and_then(|uris| uris.as_array().cloned()) {
-        let fetch = uris.iter().map(|uri| json!({"uri": uri, "extract": true, "executable": false, "cache": false}));
+    if let Some(uris) = fields
+        .remove("uris")
+        .and_then(|uris| uris.as_array().cloned())
+    {
+        let fetch = uris
+            .iter()
+            .map(|uri| json!({"uri": uri, "extract": true, "executable": false, "cache": false}));
         fields.insert("fetch".into(), fetch.collect());
     }
     let mode = match docker_network.as_deref() {
@@ -109,20 +135,31 @@ fn to_new_names(app: &mut Value) {
         Some("USER") => "container",
         _ => "host",
     };
-    fields.entry("networks").or_insert_with(|| json!([{"mode": mode}]));
+    fields
+        .entry("networks")
+        .or_insert_with(|| json!([{"mode": mode}]));
     if mode == "container/bridge" {
         if let Some(container) = fields.get_mut("container").and_then(Value::as_object_mut) {
             let mappings = old_mappings.unwrap_or_else(|| json!([]));
             let mappings = container.entry("portMappings").or_insert(mappings);
-            for mapping in mappings.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            for mapping in mappings
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_object_mut)
+            {
                 mapping.entry("hostPort").or_insert(json!(0));
                 mapping.entry("labels").or_insert(json!({}));
                 mapping.entry("protocol").or_insert(json!("tcp"));
                 mapping.entry("servicePort").or_insert(json!(0));
             }
         }
-    } else if !fields.contains_key("portDefinitions") && fields.get("networks").and_then(|n| n[0]["mode"].as_str()) == Some("host") {
-        let ports = ports.and_then(|ports| ports.as_array().cloned()).unwrap_or_else(|| vec![json!(0)]);
+    } else if !fields.contains_key("portDefinitions")
+        && fields.get("networks").and_then(|n| n[0]["mode"].as_str()) == Some("host")
+    {
+        let ports = ports
+            .and_then(|ports| ports.as_array().cloned())
+            .unwrap_or_else(|| vec![json!(0)]);
         let names = ["default", "port1", "port2", "port3"];
         let definitions = ports.iter().enumerate().map(|(at, port)| {
             json!({"port": port, "protocol": "tcp", "name": names.get(at).unwrap_or(&"port")})
@@ -132,9 +169,24 @@ fn to_new_names(app: &mut Value) {
 }
 
 fn complete_health_checks(app: &mut Value) {
-    for check in app["healthChecks"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
-        let protocol = check.entry("protocol").or_insert(json!("HTTP")).as_str().unwrap_or_default().to_owned();
-        let defaults = [("gracePeriodSeconds", 300), ("intervalSeconds", 60), ("timeoutSeconds", 20), ("maxConsecutiveFailures", 3)];
+    for check in app["healthChecks"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+    {
+        let protocol = check
+            .entry("protocol")
+            .or_insert(json!("HTTP"))
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let defaults = [
+            ("gracePeriodSeconds", 300),
+            ("intervalSeconds", 60),
+            ("timeoutSeconds", 20),
+            ("maxConsecutiveFailures", 3),
+        ];
         for (name, value) in defaults {
             check.entry(name).or_insert(json!(value));
         }
@@ -149,12 +201,23 @@ fn complete_health_checks(app: &mut Value) {
 }
 
 fn check(app: &Value) -> Result<(), Refusal> {
-    let invalid = |path: &str, error: &str| Err(Refusal::Invalid { path: path.into(), error: error.into() });
+    let invalid = |path: &str, error: &str| {
+        Err(Refusal::Invalid {
+            path: path.into(),
+            error: error.into(),
+        })
+    };
     if app["cmd"].is_null() && app["args"].is_null() && app["container"].is_null() {
-        return invalid("/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.");
+        return invalid(
+            "/",
+            "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.",
+        );
     }
     if !app["cmd"].is_null() && !app["args"].is_null() {
-        return invalid("/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.");
+        return invalid(
+            "/",
+            "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.",
+        );
     }
     for name in ["instances", "cpus", "mem", "disk"] {
         if app[name].as_f64().is_some_and(|value| value < 0.0) {
@@ -164,11 +227,28 @@ fn check(app: &Value) -> Result<(), Refusal> {
     if app["container"]["type"] == "DOCKER" && !app["container"]["docker"]["image"].is_string() {
         return invalid("/container/docker/image", "must not be empty");
     }
-    for (at, check) in app["healthChecks"].as_array().into_iter().flatten().enumerate() {
+    for (at, check) in app["healthChecks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let protocol = check["protocol"].as_str().unwrap_or_default();
-        if !["HTTP", "HTTPS", "TCP", "MESOS_HTTP", "MESOS_HTTPS", "MESOS_TCP"].contains(&protocol) {
+        if ![
+            "HTTP",
+            "HTTPS",
+            "TCP",
+            "MESOS_HTTP",
+            "MESOS_HTTPS",
+            "MESOS_TCP",
+        ]
+        .contains(&protocol)
+        {
             // Known to the real one; here it would have to run inside the task.
-            return invalid(&format!("/healthChecks({at})/protocol"), &format!("the stand-in has no health checks by {protocol}"));
+            return invalid(
+                &format!("/healthChecks({at})/protocol"),
+                &format!("the stand-in has no health checks by {protocol}"),
+            );
         }
     }
     Ok(())
@@ -178,7 +258,19 @@ fn check(app: &Value) -> Result<(), Refusal> {
 pub fn wished_ports(app: &Value) -> Vec<u16> {
     let list = |pointer: &str, field: &str| -> Option<Vec<u16>> {
         let entries = app.pointer(pointer)?.as_array()?;
-        Some(entries.iter().map(|entry| entry.get(field).unwrap_or(entry).as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0)).collect())
+        Some(
+            entries
+                .iter()
+                .map(|entry| {
+                    entry
+                        .get(field)
+                        .unwrap_or(entry)
+                        .as_u64()
+                        .and_then(|port| u16::try_from(port).ok())
+                        .unwrap_or(0)
+                })
+                .collect(),
+        )
     };
     list("/container/portMappings", "hostPort")
         .or_else(|| list("/container/docker/portMappings", "hostPort"))
@@ -190,7 +282,13 @@ pub fn wished_ports(app: &Value) -> Vec<u16> {
 /// Ports of an app on the host's network are service ports; only `requirePorts` asks for the same ones on the host.
 fn any_unless_required(app: &Value) -> impl Fn(Vec<u16>) -> Vec<u16> {
     let required = app["requirePorts"].as_bool().unwrap_or(false);
-    move |ports| if required { ports } else { vec![0; ports.len()] }
+    move |ports| {
+        if required {
+            ports
+        } else {
+            vec![0; ports.len()]
+        }
+    }
 }
 
 /// Gives every service port that is 0 a free one from the configured range.
@@ -203,14 +301,29 @@ pub fn assign_service_ports(app: &mut Value, free: &mut impl Iterator<Item = u16
         }
     };
     for pointer in ["/container/portMappings", "/container/docker/portMappings"] {
-        for mapping in app.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten() {
+        for mapping in app
+            .pointer_mut(pointer)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             assign(&mut mapping["servicePort"]);
         }
     }
-    for definition in app.pointer_mut("/portDefinitions").and_then(Value::as_array_mut).into_iter().flatten() {
+    for definition in app
+        .pointer_mut("/portDefinitions")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         assign(&mut definition["port"]);
     }
-    for port in app.pointer_mut("/ports").and_then(Value::as_array_mut).into_iter().flatten() {
+    for port in app
+        .pointer_mut("/ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
         assign(port);
     }
 }
@@ -219,7 +332,12 @@ pub fn assign_service_ports(app: &mut Value, free: &mut impl Iterator<Item = u16
 pub fn service_ports(app: &Value) -> Vec<u64> {
     let list = |pointer: &str, field: &str| -> Option<Vec<u64>> {
         let entries = app.pointer(pointer)?.as_array()?;
-        Some(entries.iter().filter_map(|entry| entry.get(field).unwrap_or(entry).as_u64()).collect())
+        Some(
+            entries
+                .iter()
+                .filter_map(|entry| entry.get(field).unwrap_or(entry).as_u64())
+                .collect(),
+        )
     };
     list("/container/portMappings", "servicePort")
         .or_else(|| list("/container/docker/portMappings", "servicePort"))
@@ -264,14 +382,20 @@ mod tests {
         assert!(app["container"]["docker"].get("network").is_none());
         assert!(app["container"]["docker"].get("portMappings").is_none());
         assert_eq!(app["healthChecks"][0]["gracePeriodSeconds"], 300);
-        assert_eq!((wished_ports(&app), service_ports(&app)), (vec![0], vec![10000]));
+        assert_eq!(
+            (wished_ports(&app), service_ports(&app)),
+            (vec![0], vec![10000])
+        );
     }
 
     #[test]
     fn up_to_1_4_an_app_is_kept_as_it_was_sent() {
         let app = complete(&nginx(), false).unwrap();
         assert_eq!(app["container"], nginx()["container"]);
-        assert_eq!((wished_ports(&app), service_ports(&app)), (vec![0], vec![10000]));
+        assert_eq!(
+            (wished_ports(&app), service_ports(&app)),
+            (vec![0], vec![10000])
+        );
     }
 
     #[test]
@@ -281,13 +405,29 @@ mod tests {
             (json!({"id": "/", "cmd": "true"}), "/id"),
             (json!({"id": "a"}), "/"),
             (json!({"id": "a", "cmd": "x", "args": ["x"]}), "/"),
-            (json!({"id": "a", "cmd": "x", "instances": -1}), "/instances"),
-            (json!({"id": "a", "container": {"type": "DOCKER", "docker": {}}}), "/container/docker/image"),
+            (
+                json!({"id": "a", "cmd": "x", "instances": -1}),
+                "/instances",
+            ),
+            (
+                json!({"id": "a", "container": {"type": "DOCKER", "docker": {}}}),
+                "/container/docker/image",
+            ),
         ] {
-            assert!(matches!(complete(&app, true), Err(Refusal::Invalid { path: at, .. }) if at == path), "{app}");
+            assert!(
+                matches!(complete(&app, true), Err(Refusal::Invalid { path: at, .. }) if at == path),
+                "{app}"
+            );
         }
-        for app in [json!([]), json!({"id": 1}), json!({"id": "a", "cmd": "x", "instances": "1"})] {
-            assert!(matches!(complete(&app, true), Err(Refusal::Malformed(_))), "{app}");
+        for app in [
+            json!([]),
+            json!({"id": 1}),
+            json!({"id": "a", "cmd": "x", "instances": "1"}),
+        ] {
+            assert!(
+                matches!(complete(&app, true), Err(Refusal::Malformed(_))),
+                "{app}"
+            );
         }
     }
 

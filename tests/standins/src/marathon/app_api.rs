@@ -36,7 +36,10 @@ pub fn router() -> Router<Arc<Node>> {
     Router::new()
         .route("/v2/apps", get(list).post(create))
         .route("/v2/apps/", get(list).post(create))
-        .route("/v2/apps/{*id}", get(read).put(update).delete(remove).post(restart))
+        .route(
+            "/v2/apps/{*id}",
+            get(read).put(update).delete(remove).post(restart),
+        )
         .route("/v2/tasks/delete", post(end_tasks))
 }
 
@@ -49,7 +52,8 @@ fn no_app(id: &str) -> Response {
 fn refused(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Malformed(error) => {
-            let body = json!({"message": "Invalid JSON", "details": [{"path": "/", "errors": [error]}]});
+            let body =
+                json!({"message": "Invalid JSON", "details": [{"path": "/", "errors": [error]}]});
             (StatusCode::BAD_REQUEST, Json(body)).into_response()
         }
         Refusal::Invalid { path, error } => {
@@ -71,7 +75,11 @@ fn failed(error: &anyhow::Error) -> Response {
 /// Refuses while a deployment holds the app; `force` ends that deployment instead.
 fn unlock(scheduler: &Scheduler, id: &str, force: bool) -> Result<(), Response> {
     let mut book = scheduler.book();
-    let locks: Vec<Value> = book.locks(id).iter().map(|deployment| json!({"id": deployment.id})).collect();
+    let locks: Vec<Value> = book
+        .locks(id)
+        .iter()
+        .map(|deployment| json!({"id": deployment.id}))
+        .collect();
     if locks.is_empty() {
         return Ok(());
     }
@@ -80,14 +88,23 @@ fn unlock(scheduler: &Scheduler, id: &str, force: bool) -> Result<(), Response> 
         return Ok(());
     }
     let message = "App is locked by one or more deployments. Override with the option '?force=true'. View details at '/v2/deployments/<DEPLOYMENT_ID>'.";
-    Err((StatusCode::CONFLICT, Json(json!({"message": message, "deployments": locks}))).into_response())
+    Err((
+        StatusCode::CONFLICT,
+        Json(json!({"message": message, "deployments": locks})),
+    )
+        .into_response())
 }
 
 /// Keeps the app and starts the deployment that leads to it.
 async fn deploy(scheduler: &Scheduler, app: App, action: Action) -> Result<Value, Response> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(|error| failed(&error.into()))?;
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .map_err(|error| failed(&error.into()))?;
     let previous = scheduler.book().apps.get(app.id()).cloned();
-    scheduler.store.save(&app).await.map_err(|error| failed(&error))?;
+    scheduler
+        .store
+        .save(&app)
+        .await
+        .map_err(|error| failed(&error))?;
     let deployment = Deployment {
         id: id.trim().to_owned(),
         version: app.version.clone(),
@@ -104,7 +121,9 @@ async fn deploy(scheduler: &Scheduler, app: App, action: Action) -> Result<Value
     }
     let event = json!({"appDefinition": app.definition, "uri": format!("/v2/apps{}", app.id()), "clientIp": ""});
     scheduler.events().publish("api_post_event", event);
-    scheduler.events().publish("deployment_info", json!({"plan": plan}));
+    scheduler
+        .events()
+        .publish("deployment_info", json!({"plan": plan}));
     Ok(answer)
 }
 
@@ -113,8 +132,11 @@ async fn list(State(node): Shared, uri: axum::http::Uri) -> Answer {
     let query = uri.query().unwrap_or_default();
     let with_tasks = query.contains("embed=apps.tasks") || query.contains("embed=app.tasks");
     let book = scheduler.book();
-    let apps: Vec<Value> =
-        book.apps.values().map(|app| view::app(&book, app, node.settings.native(), with_tasks)).collect();
+    let apps: Vec<Value> = book
+        .apps
+        .values()
+        .map(|app| view::app(&book, app, node.settings.native(), with_tasks))
+        .collect();
     Ok(Json(json!({ "apps": apps })).into_response())
 }
 
@@ -123,15 +145,25 @@ async fn create(State(node): Shared, options: Query<Options>, body: String) -> A
     let mut definition = complete(&parse(&body)?, node.settings.native()).map_err(refused)?;
     let id = definition["id"].as_str().unwrap_or_default().to_owned();
     if scheduler.book().apps.contains_key(&id) {
-        return Err(refuse(StatusCode::CONFLICT, &format!("An app with id [{id}] already exists.")));
+        return Err(refuse(
+            StatusCode::CONFLICT,
+            &format!("An app with id [{id}] already exists."),
+        ));
     }
     unlock(&scheduler, &id, options.force)?;
     assign_service_ports(&mut definition, &mut scheduler.free_service_ports());
     let version = clock::stamp();
-    let app = App { definition, config_version: version.clone(), version };
+    let app = App {
+        definition,
+        config_version: version.clone(),
+        version,
+    };
     let deployed = deploy(&scheduler, app.clone(), Action::Start).await?;
     let view = view::app(&scheduler.book(), &app, node.settings.native(), true);
-    let headers = [("location", format!("/v2/apps{id}")), ("marathon-deployment-id", text(&deployed["deploymentId"]))];
+    let headers = [
+        ("location", format!("/v2/apps{id}")),
+        ("marathon-deployment-id", text(&deployed["deploymentId"])),
+    ];
     Ok((StatusCode::CREATED, headers, Json(view)).into_response())
 }
 
@@ -144,9 +176,22 @@ async fn read(State(node): Shared, Path(path): Path<String>) -> Answer {
     let book = scheduler.book();
     let path = path.trim_end_matches('/');
     for (suffix, what) in [("/tasks", "tasks"), ("/versions", "versions")] {
-        let Some(app) = path.strip_suffix(suffix).and_then(|id| book.apps.get(&canonical_id(id))) else { continue };
-        let tasks = || book.tasks_of(app.id()).map(|status| view::task(&book, app, status)).collect();
-        let value: Vec<Value> = if what == "tasks" { tasks() } else { vec![json!(app.version)] };
+        let Some(app) = path
+            .strip_suffix(suffix)
+            .and_then(|id| book.apps.get(&canonical_id(id)))
+        else {
+            continue;
+        };
+        let tasks = || {
+            book.tasks_of(app.id())
+                .map(|status| view::task(&book, app, status))
+                .collect()
+        };
+        let value: Vec<Value> = if what == "tasks" {
+            tasks()
+        } else {
+            vec![json!(app.version)]
+        };
         return Ok(Json(json!({what: value})).into_response());
     }
     let id = canonical_id(path);
@@ -154,12 +199,21 @@ async fn read(State(node): Shared, Path(path): Path<String>) -> Answer {
     Ok(Json(json!({"app": view::app(&book, app, node.settings.native(), true)})).into_response())
 }
 
-async fn update(State(node): Shared, Path(id): Path<String>, options: Query<Options>, body: String) -> Answer {
+async fn update(
+    State(node): Shared,
+    Path(id): Path<String>,
+    options: Query<Options>,
+    body: String,
+) -> Answer {
     let scheduler = node.leading()?;
     let native = node.settings.native();
     let id = canonical_id(&id);
     let mut sent = parse(&body)?;
-    let Some(fields) = sent.as_object_mut() else { return Err(refused(Refusal::Malformed("error.expected.jsobject".into()))) };
+    let Some(fields) = sent.as_object_mut() else {
+        return Err(refused(Refusal::Malformed(
+            "error.expected.jsobject".into(),
+        )));
+    };
     fields.insert("id".into(), json!(id));
     let before = scheduler.book().apps.get(&id).cloned();
     let mut merged = match &before {
@@ -178,24 +232,47 @@ async fn update(State(node): Shared, Path(id): Path<String>, options: Query<Opti
     unlock(&scheduler, &id, options.force)?;
     assign_service_ports(&mut definition, &mut scheduler.free_service_ports());
     let version = clock::stamp();
-    let kept = before.as_ref().filter(|app| same_tasks(&app.definition, &definition));
+    let kept = before
+        .as_ref()
+        .filter(|app| same_tasks(&app.definition, &definition));
     let config_version = kept.map_or_else(|| version.clone(), |app| app.config_version.clone());
     let action = match (&before, kept) {
         (None, _) => Action::Start,
         (Some(_), Some(_)) => Action::Scale,
         (Some(_), None) => Action::Restart,
     };
-    let answer = deploy(&scheduler, App { definition, version, config_version }, action).await?;
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    let headers = [("location", format!("/v2/apps{id}")), ("marathon-deployment-id", text(&answer["deploymentId"]))];
+    let answer = deploy(
+        &scheduler,
+        App {
+            definition,
+            version,
+            config_version,
+        },
+        action,
+    )
+    .await?;
+    let status = if before.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let headers = [
+        ("location", format!("/v2/apps{id}")),
+        ("marathon-deployment-id", text(&answer["deploymentId"])),
+    ];
     Ok((status, headers, Json(answer)).into_response())
 }
 
 /// A service port that was given once stays, when the new definition says 0 again.
 fn keep_service_ports(definition: &mut Value, before: Option<&App>) {
     let Some(before) = before else { return };
-    let mut old = super::app::service_ports(&before.definition).into_iter().filter_map(|port| u16::try_from(port).ok());
-    if super::app::service_ports(definition).iter().all(|port| *port == 0) {
+    let mut old = super::app::service_ports(&before.definition)
+        .into_iter()
+        .filter_map(|port| u16::try_from(port).ok());
+    if super::app::service_ports(definition)
+        .iter()
+        .all(|port| *port == 0)
+    {
         assign_service_ports(definition, &mut old);
     }
 }
@@ -203,12 +280,26 @@ fn keep_service_ports(definition: &mut Value, before: Option<&App>) {
 async fn remove(State(node): Shared, Path(path): Path<String>, options: Query<Options>) -> Answer {
     let scheduler = node.leading()?;
     if let Some((id, task)) = path.trim_end_matches('/').split_once("/tasks") {
-        return end_tasks_of(&scheduler, &canonical_id(id), task.trim_start_matches('/'), options.scale).await;
+        return end_tasks_of(
+            &scheduler,
+            &canonical_id(id),
+            task.trim_start_matches('/'),
+            options.scale,
+        )
+        .await;
     }
     let id = canonical_id(&path);
-    let app = scheduler.book().apps.get(&id).cloned().ok_or_else(|| no_app(&id))?;
+    let app = scheduler
+        .book()
+        .apps
+        .get(&id)
+        .cloned()
+        .ok_or_else(|| no_app(&id))?;
     unlock(&scheduler, &id, options.force)?;
-    let app = App { version: clock::stamp(), ..app };
+    let app = App {
+        version: clock::stamp(),
+        ..app
+    };
     Ok(Json(deploy(&scheduler, app, Action::Stop).await?).into_response())
 }
 
@@ -217,17 +308,26 @@ async fn end_tasks_of(scheduler: &Scheduler, id: &str, task: &str, scale: bool) 
     let (app, ids): (App, Vec<String>) = {
         let book = scheduler.book();
         let app = book.apps.get(id).cloned().ok_or_else(|| no_app(id))?;
-        let ids = book.tasks_of(id).map(|status| status.task.id.clone()).filter(|known| task.is_empty() || known == task);
+        let ids = book
+            .tasks_of(id)
+            .map(|status| status.task.id.clone())
+            .filter(|known| task.is_empty() || known == task);
         (app, ids.collect())
     };
     if ids.is_empty() && !task.is_empty() {
-        return Err(refuse(StatusCode::NOT_FOUND, &format!("Task '{task}' does not exist")));
+        return Err(refuse(
+            StatusCode::NOT_FOUND,
+            &format!("Task '{task}' does not exist"),
+        ));
     }
     scheduler.book().doomed.extend(ids.iter().cloned());
     if !scale {
         return Ok(Json(json!({"tasks": ids})).into_response());
     }
-    let mut app = App { version: clock::stamp(), ..app };
+    let mut app = App {
+        version: clock::stamp(),
+        ..app
+    };
     app.definition["instances"] = json!(app.instances().saturating_sub(ids.len()));
     Ok(Json(deploy(scheduler, app, Action::Scale).await?).into_response())
 }
@@ -246,33 +346,81 @@ async fn end_tasks(State(node): Shared, Json(ids): Json<Ids>) -> Answer {
 
 async fn restart(State(node): Shared, Path(path): Path<String>, options: Query<Options>) -> Answer {
     let scheduler = node.leading()?;
-    let Some(id) = path.trim_end_matches('/').strip_suffix("/restart").map(canonical_id) else {
+    let Some(id) = path
+        .trim_end_matches('/')
+        .strip_suffix("/restart")
+        .map(canonical_id)
+    else {
         return Err(StatusCode::METHOD_NOT_ALLOWED.into_response());
     };
-    let app = scheduler.book().apps.get(&id).cloned().ok_or_else(|| no_app(&id))?;
+    let app = scheduler
+        .book()
+        .apps
+        .get(&id)
+        .cloned()
+        .ok_or_else(|| no_app(&id))?;
     unlock(&scheduler, &id, options.force)?;
     let version = clock::stamp();
-    let app = App { config_version: version.clone(), version, ..app };
+    let app = App {
+        config_version: version.clone(),
+        version,
+        ..app
+    };
     Ok(Json(deploy(&scheduler, app, Action::Restart).await?).into_response())
 }
 
 /// Goes back to the app before a deployment; with `force`, only stops following it.
-pub async fn roll_back(State(node): Shared, Path(id): Path<String>, options: Query<Options>) -> Answer {
+pub async fn roll_back(
+    State(node): Shared,
+    Path(id): Path<String>,
+    options: Query<Options>,
+) -> Answer {
     let scheduler = node.leading()?;
     let deployment = {
         let mut book = scheduler.book();
-        let at = book.deployments.iter().position(|deployment| deployment.id == id);
-        let at = at.ok_or_else(|| refuse(StatusCode::NOT_FOUND, &format!("DeploymentPlan {id} does not exist")))?;
+        let at = book
+            .deployments
+            .iter()
+            .position(|deployment| deployment.id == id);
+        let at = at.ok_or_else(|| {
+            refuse(
+                StatusCode::NOT_FOUND,
+                &format!("DeploymentPlan {id} does not exist"),
+            )
+        })?;
         book.deployments.remove(at)
     };
     if options.force {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
     let answer = match deployment.previous {
-        Some(app) => deploy(&scheduler, App { version: clock::stamp(), ..app }, Action::Restart).await?,
+        Some(app) => {
+            deploy(
+                &scheduler,
+                App {
+                    version: clock::stamp(),
+                    ..app
+                },
+                Action::Restart,
+            )
+            .await?
+        }
         None => {
-            let app = scheduler.book().apps.get(&deployment.app).cloned().ok_or_else(|| no_app(&deployment.app))?;
-            deploy(&scheduler, App { version: clock::stamp(), ..app }, Action::Stop).await?
+            let app = scheduler
+                .book()
+                .apps
+                .get(&deployment.app)
+                .cloned()
+                .ok_or_else(|| no_app(&deployment.app))?;
+            deploy(
+                &scheduler,
+                App {
+                    version: clock::stamp(),
+                    ..app
+                },
+                Action::Stop,
+            )
+            .await?
         }
     };
     Ok(Json(answer).into_response())

@@ -43,22 +43,34 @@ struct Wait {
 impl Book {
     /// What is stored.
     pub fn new(apps: BTreeMap<String, App>, framework_id: Option<String>) -> Self {
-        Self { apps, framework_id, ..Self::default() }
+        Self {
+            apps,
+            framework_id,
+            ..Self::default()
+        }
     }
 
     /// The living tasks of an app.
     pub fn tasks_of<'a>(&'a self, app: &'a str) -> impl Iterator<Item = &'a TaskStatus> {
-        self.tasks.values().filter(move |status| status.state.alive() && app_of(status) == app)
+        self.tasks
+            .values()
+            .filter(move |status| status.state.alive() && app_of(status) == app)
     }
 
     /// Whether all checks of a task succeed, or one fails; `None` while that is open or when there are none.
     pub fn verdict(&self, app: &App, task: &str) -> Verdict {
-        let checks = app.definition["healthChecks"].as_array().map_or(&[][..], Vec::as_slice);
+        let checks = app.definition["healthChecks"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         let known = self.health.get(task);
         let verdicts: Vec<Verdict> = checks
             .iter()
             .enumerate()
-            .map(|(at, check)| known.and_then(|known| known.get(at)).map_or(Verdict::Unknown, |health| health.verdict(check)))
+            .map(|(at, check)| {
+                known
+                    .and_then(|known| known.get(at))
+                    .map_or(Verdict::Unknown, |health| health.verdict(check))
+            })
             .collect();
         let any = |wanted| verdicts.contains(&wanted);
         match () {
@@ -72,7 +84,10 @@ impl Book {
 
     /// Whether a deployment holds the app.
     pub fn locks(&self, app: &str) -> Vec<&Deployment> {
-        self.deployments.iter().filter(|deployment| deployment.app == app).collect()
+        self.deployments
+            .iter()
+            .filter(|deployment| deployment.app == app)
+            .collect()
     }
 
     /// Its tasks as a plan sees them.
@@ -83,7 +98,8 @@ impl Book {
                 TaskView {
                     id: status.task.id.clone(),
                     current: status.task.labels.get("version") == Some(&app.config_version),
-                    running: status.state == State::TaskRunning && !self.fresh.contains_key(&status.task.id),
+                    running: status.state == State::TaskRunning
+                        && !self.fresh.contains_key(&status.task.id),
                     healthy: !app.has_health_checks() || verdict == Verdict::Healthy,
                     doomed: verdict == Verdict::Hopeless || self.doomed.contains(&status.task.id),
                 }
@@ -95,13 +111,17 @@ impl Book {
     pub fn take(&mut self, offers: Offers) -> Vec<TaskStatus> {
         self.agents = offers.agents;
         self.framework_id = Some(offers.framework_id);
-        let mut told: BTreeMap<String, TaskStatus> =
-            offers.tasks.into_iter().map(|status| (status.task.id.clone(), status)).collect();
+        let mut told: BTreeMap<String, TaskStatus> = offers
+            .tasks
+            .into_iter()
+            .map(|status| (status.task.id.clone(), status))
+            .collect();
         let mut changed = Vec::new();
         for (id, status) in &told {
             let before = self.tasks.get(id).map(|known| known.state);
             let fresh = self.fresh.remove(id).is_some();
-            if (before != Some(status.state) || fresh) && (status.state.alive() || before.is_some()) {
+            if (before != Some(status.state) || fresh) && (status.state.alive() || before.is_some())
+            {
                 changed.push(status.clone());
             }
         }
@@ -115,20 +135,27 @@ impl Book {
         for (id, status) in &self.tasks {
             if status.state.alive() && !told.contains_key(id) {
                 log::warning(&format!("Task {id} is lost with agent {}", status.agent_id));
-                changed.push(TaskStatus { state: State::TaskLost, ..status.clone() });
+                changed.push(TaskStatus {
+                    state: State::TaskLost,
+                    ..status.clone()
+                });
             }
         }
         self.tasks = told;
         let tasks = &self.tasks;
-        self.health.retain(|id, _| tasks.get(id).is_some_and(|status| status.state.alive()));
-        self.doomed.retain(|id| tasks.get(id).is_some_and(|status| status.state.alive()));
+        self.health
+            .retain(|id, _| tasks.get(id).is_some_and(|status| status.state.alive()));
+        self.doomed
+            .retain(|id| tasks.get(id).is_some_and(|status| status.state.alive()));
         self.killed.retain(|_, since| since.elapsed() < SETTLE);
         changed
     }
 
     /// Whether the app must wait before its next task.
     pub fn waits(&self, app: &str) -> bool {
-        self.waits.get(app).is_some_and(|wait| wait.until > Instant::now())
+        self.waits
+            .get(app)
+            .is_some_and(|wait| wait.until > Instant::now())
     }
 
     /// Forgets an app.
@@ -141,13 +168,27 @@ impl Book {
     pub fn note_failures(&mut self, changed: &[TaskStatus]) {
         for status in changed {
             let id = app_of(status).to_owned();
-            let Some(app) = self.apps.get(&id) else { continue };
+            let Some(app) = self.apps.get(&id) else {
+                continue;
+            };
             let first = app.definition["backoffSeconds"].as_f64().unwrap_or(1.0);
             let factor = app.definition["backoffFactor"].as_f64().unwrap_or(1.15);
-            let limit = app.definition["maxLaunchDelaySeconds"].as_f64().unwrap_or(3600.0);
+            let limit = app.definition["maxLaunchDelaySeconds"]
+                .as_f64()
+                .unwrap_or(3600.0);
             if status.state == State::TaskFailed {
-                let seconds = self.waits.get(&id).map_or(first, |wait| wait.seconds * factor).clamp(0.0, limit);
-                self.waits.insert(id, Wait { until: Instant::now() + Duration::from_secs_f64(seconds), seconds });
+                let seconds = self
+                    .waits
+                    .get(&id)
+                    .map_or(first, |wait| wait.seconds * factor)
+                    .clamp(0.0, limit);
+                self.waits.insert(
+                    id,
+                    Wait {
+                        until: Instant::now() + Duration::from_secs_f64(seconds),
+                        seconds,
+                    },
+                );
             } else if status.state == State::TaskFinished {
                 self.waits.remove(&id);
             }

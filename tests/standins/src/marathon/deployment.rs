@@ -21,12 +21,17 @@ impl App {
 
     /// How many tasks it shall have.
     pub fn instances(&self) -> usize {
-        self.definition["instances"].as_u64().and_then(|instances| usize::try_from(instances).ok()).unwrap_or(0)
+        self.definition["instances"]
+            .as_u64()
+            .and_then(|instances| usize::try_from(instances).ok())
+            .unwrap_or(0)
     }
 
     /// Whether its tasks must also be healthy.
     pub fn has_health_checks(&self) -> bool {
-        self.definition["healthChecks"].as_array().is_some_and(|checks| !checks.is_empty())
+        self.definition["healthChecks"]
+            .as_array()
+            .is_some_and(|checks| !checks.is_empty())
     }
 }
 
@@ -61,16 +66,24 @@ pub fn plan(wanted: usize, tasks: &[TaskView]) -> Plan {
     let doomed = tasks.iter().filter(|task| task.doomed);
     let mut kill: Vec<String> = doomed.map(|task| task.id.clone()).collect();
     let alive: Vec<&TaskView> = tasks.iter().filter(|task| !task.doomed).collect();
-    let (mut current, old): (Vec<&TaskView>, Vec<&TaskView>) = alive.into_iter().partition(|task| task.current);
+    let (mut current, old): (Vec<&TaskView>, Vec<&TaskView>) =
+        alive.into_iter().partition(|task| task.current);
     // Surplus: first those that serve least.
     current.sort_by_key(|task| (!task.healthy, !task.running));
     let kept = current.len().min(wanted);
     kill.extend(current[kept..].iter().map(|task| task.id.clone()));
-    let ready = current[..kept].iter().filter(|task| task.running && task.healthy).count();
+    let ready = current[..kept]
+        .iter()
+        .filter(|task| task.running && task.healthy)
+        .count();
     let spare = (old.len() + ready).saturating_sub(wanted).min(old.len());
     kill.extend(old[..spare].iter().map(|task| task.id.clone()));
     let done = ready == wanted && tasks.len() == wanted;
-    Plan { launch: wanted - kept, kill, done }
+    Plan {
+        launch: wanted - kept,
+        kill,
+        done,
+    }
 }
 
 /// A change under way.
@@ -154,7 +167,11 @@ mod tests {
         ] {
             let plan = plan(wanted, &tasks(before));
             let seen = (plan.launch, plan.kill.join(" "), plan.done);
-            assert_eq!(seen, (launch, kill.to_owned(), done), "{wanted} wanted, {before} there");
+            assert_eq!(
+                seen,
+                (launch, kill.to_owned(), done),
+                "{wanted} wanted, {before} there"
+            );
         }
     }
 }

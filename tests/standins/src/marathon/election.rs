@@ -25,8 +25,16 @@ pub struct Election {
 impl Election {
     /// Before the first message of ZooKeeper, nobody leads.
     pub fn new(settings: &Settings) -> Self {
-        let (name, prefix) = if settings.version < Version(1, 4, 0) { ("leader", "member_") } else { ("leader-curator", "latch-") };
-        Self { leader: watch::Sender::new(None), directory: zk::join(&settings.zk.path, name), prefix }
+        let (name, prefix) = if settings.version < Version(1, 4, 0) {
+            ("leader", "member_")
+        } else {
+            ("leader-curator", "latch-")
+        };
+        Self {
+            leader: watch::Sender::new(None),
+            directory: zk::join(&settings.zk.path, name),
+            prefix,
+        }
     }
 }
 
@@ -34,7 +42,12 @@ impl Election {
 pub async fn take_part(node: &Arc<Node>) -> anyhow::Result<()> {
     loop {
         let client = zk::connect(&node.settings.zk).await;
-        let leading = || node.scheduler.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        let leading = || {
+            node.scheduler
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
+        };
         tokio::select! {
             outcome = candidacy(node, &client) => match outcome {
                 Err(error) if !leading() && error.root_cause().is::<zookeeper_client::Error>() => log::warning(&format!("{error:#}")),
@@ -54,7 +67,13 @@ pub async fn take_part(node: &Arc<Node>) -> anyhow::Result<()> {
 async fn candidacy(node: &Arc<Node>, client: &Client) -> anyhow::Result<()> {
     let settings = &node.settings;
     let election = &node.election;
-    let own = zk::enter(client, &election.directory, election.prefix, settings.own_address().as_bytes()).await?;
+    let own = zk::enter(
+        client,
+        &election.directory,
+        election.prefix,
+        settings.own_address().as_bytes(),
+    )
+    .await?;
     let mut members = zk::follow(client, &election.directory, election.prefix);
     loop {
         let first = members.borrow_and_update().first().cloned();
@@ -63,7 +82,12 @@ async fn candidacy(node: &Arc<Node>, client: &Client) -> anyhow::Result<()> {
                 return lead(node, client).await;
             }
             let address = String::from_utf8_lossy(&first.data).into_owned();
-            if election.leader.send_replace(Some(address.clone())).as_deref() != Some(&address) {
+            if election
+                .leader
+                .send_replace(Some(address.clone()))
+                .as_deref()
+                != Some(&address)
+            {
                 log::info(&format!("{address} leads; standing by"));
             }
         }
@@ -76,21 +100,56 @@ async fn lead(node: &Arc<Node>, client: &Client) -> anyhow::Result<()> {
     log::info("Elected (Leader Interface)");
     let store = Store::open(client, &settings.zk.path).await?;
     if let Some(endpoints) = settings.flags.get("http_endpoints") {
-        node.events.callbacks().extend(endpoints.split(',').map(|endpoint| endpoint.trim().to_owned()));
+        node.events.callbacks().extend(
+            endpoints
+                .split(',')
+                .map(|endpoint| endpoint.trim().to_owned()),
+        );
     }
     let own = settings.own_address();
     let framework = FrameworkReport {
         id: None,
-        name: settings.flags.get("framework_name").unwrap_or("marathon").to_owned(),
+        name: settings
+            .flags
+            .get("framework_name")
+            .unwrap_or("marathon")
+            .to_owned(),
         hostname: settings.hostname.clone(),
-        webui_url: settings.flags.get("webui_url").map_or_else(|| format!("http://{own}"), str::to_owned),
-        user: settings.flags.get("mesos_user").unwrap_or("root").to_owned(),
+        webui_url: settings
+            .flags
+            .get("webui_url")
+            .map_or_else(|| format!("http://{own}"), str::to_owned),
+        user: settings
+            .flags
+            .get("mesos_user")
+            .unwrap_or("root")
+            .to_owned(),
     };
-    let port = |name, otherwise| settings.flags.number(name).and_then(|port| u16::try_from(port).ok()).unwrap_or(otherwise);
-    let ports = (port("local_port_min", 10_000), port("local_port_max", 20_000));
-    let scheduler =
-        Arc::new(Scheduler::new(store, master_of(settings)?, framework, Arc::clone(&node.events), ports).await?);
-    *node.scheduler.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&scheduler));
+    let port = |name, otherwise| {
+        settings
+            .flags
+            .number(name)
+            .and_then(|port| u16::try_from(port).ok())
+            .unwrap_or(otherwise)
+    };
+    let ports = (
+        port("local_port_min", 10_000),
+        port("local_port_max", 20_000),
+    );
+    let scheduler = Arc::new(
+        Scheduler::new(
+            store,
+            master_of(settings)?,
+            framework,
+            Arc::clone(&node.events),
+            ports,
+        )
+        .await?,
+    );
+    *node
+        .scheduler
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&scheduler));
     node.election.leader.send_replace(Some(own));
     scheduler.work().await
 }

@@ -16,7 +16,10 @@ pub struct Events {
 impl Events {
     /// Nobody listens yet.
     pub fn new() -> Self {
-        Self { stream: broadcast::Sender::new(256), callbacks: Mutex::default() }
+        Self {
+            stream: broadcast::Sender::new(256),
+            callbacks: Mutex::default(),
+        }
     }
 
     /// Listens to what happens from now on.
@@ -26,7 +29,9 @@ impl Events {
 
     /// The addresses that are called.
     pub fn callbacks(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.callbacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells everybody.
@@ -36,8 +41,13 @@ impl Events {
         for url in self.callbacks().iter().cloned() {
             let event = event.clone();
             tokio::spawn(async move {
-                if let Err(error) = http::call("POST", &url, Some(&event), Duration::from_secs(10)).await {
-                    log::warning(&format!("Failed to post {} to {url}: {error:#}", event["eventType"]));
+                if let Err(error) =
+                    http::call("POST", &url, Some(&event), Duration::from_secs(10)).await
+                {
+                    log::warning(&format!(
+                        "Failed to post {} to {url}: {error:#}",
+                        event["eventType"]
+                    ));
                 }
             });
         }
@@ -61,6 +71,9 @@ mod tests {
         let mut listener = events.listen();
         events.publish("deployment_success", json!({"id": "d"}));
         let event = listener.recv().await.unwrap();
-        assert_eq!((event["eventType"].as_str(), event["id"].as_str()), (Some("deployment_success"), Some("d")));
+        assert_eq!(
+            (event["eventType"].as_str(), event["id"].as_str()),
+            (Some("deployment_success"), Some("d"))
+        );
     }
 }

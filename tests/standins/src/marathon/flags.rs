@@ -32,10 +32,14 @@ impl Flags {
             };
             let (name, value) = match kind(&known, name) {
                 None => bail!("[scallop] Error: Unknown option '{name}'"),
-                Some(Kind::Switch(value)) => (name.trim_start_matches("disable_"), value.to_owned()),
+                Some(Kind::Switch(value)) => {
+                    (name.trim_start_matches("disable_"), value.to_owned())
+                }
                 Some(kind) => match attached.or_else(|| words.next().cloned()) {
                     Some(value) => (name, check(name, kind, value)?),
-                    None => bail!("[scallop] Error: Wrong format for option '{name}': you should provide exactly one argument"),
+                    None => bail!(
+                        "[scallop] Error: Wrong format for option '{name}': you should provide exactly one argument"
+                    ),
                 },
             };
             if flags.values.insert(name.to_owned(), value).is_some() {
@@ -55,12 +59,19 @@ impl Flags {
         environment: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<()> {
         for (name, value) in environment {
-            let Some(name) = name.strip_prefix("MARATHON_").filter(|name| !name.starts_with("APP")) else { continue };
+            let Some(name) = name
+                .strip_prefix("MARATHON_")
+                .filter(|name| !name.starts_with("APP"))
+            else {
+                continue;
+            };
             let name = name.to_lowercase();
             match kind(known, &name) {
                 None => bail!("[scallop] Error: Unknown option '{name}'"),
                 Some(Kind::Switch(switch)) => {
-                    self.values.entry(name.trim_start_matches("disable_").to_owned()).or_insert_with(|| switch.to_owned());
+                    self.values
+                        .entry(name.trim_start_matches("disable_").to_owned())
+                        .or_insert_with(|| switch.to_owned());
                 }
                 Some(kind) => {
                     let value = check(&name, kind, value)?;
@@ -106,11 +117,18 @@ fn known(version: Version) -> BTreeMap<&'static str, &'static str> {
     } else {
         include_str!("../../assets/flags/marathon-1.8")
     };
-    table.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| !name.starts_with('#')).collect()
+    table
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| !name.starts_with('#'))
+        .collect()
 }
 
 fn kind(known: &BTreeMap<&str, &str>, name: &str) -> Option<Kind> {
-    if let Some(plain) = name.strip_prefix("disable_").filter(|plain| known.get(plain) == Some(&"toggle")) {
+    if let Some(plain) = name
+        .strip_prefix("disable_")
+        .filter(|plain| known.get(plain) == Some(&"toggle"))
+    {
         return kind(known, plain).map(|_| Kind::Switch("false"));
     }
     match *known.get(name)? {
@@ -122,7 +140,9 @@ fn kind(known: &BTreeMap<&str, &str>, name: &str) -> Option<Kind> {
 
 fn check(name: &str, kind: Kind, value: String) -> anyhow::Result<String> {
     if matches!(kind, Kind::Number) && value.parse::<u64>().is_err() {
-        bail!("[scallop] Error: Bad arguments for option '{name}': '{value}' - wrong arguments format");
+        bail!(
+            "[scallop] Error: Bad arguments for option '{name}': '{value}' - wrong arguments format"
+        );
     }
     Ok(value)
 }
@@ -134,29 +154,52 @@ mod tests {
     const OLD: Version = Version(1, 1, 5);
     const NEW: Version = Version(1, 8, 222);
 
-    fn load(version: Version, environment: &[(&str, &str)], arguments: &str) -> anyhow::Result<Flags> {
+    fn load(
+        version: Version,
+        environment: &[(&str, &str)],
+        arguments: &str,
+    ) -> anyhow::Result<Flags> {
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        Flags::load(version, environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())), &arguments)
+        Flags::load(
+            version,
+            environment
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+            &arguments,
+        )
     }
 
     #[test]
     fn values_follow_their_names() {
-        let flags = load(OLD, &[], "--zk zk://h:2181/marathon --event_subscriber http_callback --disable_ha").unwrap();
+        let flags = load(
+            OLD,
+            &[],
+            "--zk zk://h:2181/marathon --event_subscriber http_callback --disable_ha",
+        )
+        .unwrap();
         assert_eq!(flags.get("event_subscriber"), Some("http_callback"));
         assert!(!flags.toggle("ha", true));
     }
 
     #[test]
     fn the_subscriber_is_unknown_from_1_5_on() {
-        let error = load(NEW, &[], "--event_subscriber http_callback").unwrap_err().to_string();
+        let error = load(NEW, &[], "--event_subscriber http_callback")
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "[scallop] Error: Unknown option 'event_subscriber'");
-        let error = load(NEW, &[("MARATHON_EVENT_SUBSCRIBER", "http_callback")], "").unwrap_err().to_string();
+        let error = load(NEW, &[("MARATHON_EVENT_SUBSCRIBER", "http_callback")], "")
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "[scallop] Error: Unknown option 'event_subscriber'");
     }
 
     #[test]
     fn arguments_win_over_variables() {
-        let variables = [("MARATHON_HOSTNAME", "variable"), ("MARATHON_MESOS_USER", "root"), ("MARATHON_APP_ID", "x")];
+        let variables = [
+            ("MARATHON_HOSTNAME", "variable"),
+            ("MARATHON_MESOS_USER", "root"),
+            ("MARATHON_APP_ID", "x"),
+        ];
         let flags = load(NEW, &variables, "--hostname argument").unwrap();
         assert_eq!(flags.get("hostname"), Some("argument"));
         assert_eq!(flags.get("mesos_user"), Some("root"));
@@ -164,8 +207,23 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(load(NEW, &[], "--http_port eighty").unwrap_err().to_string().contains("'http_port'"));
-        assert!(load(NEW, &[], "--hostname").unwrap_err().to_string().contains("exactly one argument"));
-        assert!(load(NEW, &[], "stray").unwrap_err().to_string().contains("Excess arguments"));
+        assert!(
+            load(NEW, &[], "--http_port eighty")
+                .unwrap_err()
+                .to_string()
+                .contains("'http_port'")
+        );
+        assert!(
+            load(NEW, &[], "--hostname")
+                .unwrap_err()
+                .to_string()
+                .contains("exactly one argument")
+        );
+        assert!(
+            load(NEW, &[], "stray")
+                .unwrap_err()
+                .to_string()
+                .contains("Excess arguments")
+        );
     }
 }

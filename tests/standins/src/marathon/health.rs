@@ -1,7 +1,7 @@
 //! Health checks: when one is due, what it asks, and what a row of answers means.
 
-use crate::{clock, http};
 use crate::mesos::wire::TaskStatus;
+use crate::{clock, http};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -64,7 +64,8 @@ impl Health {
             }
             Err(cause) => {
                 let age = clock::seconds() - started;
-                let in_grace = self.first_success.is_none() && age < seconds(check, "gracePeriodSeconds", 300).as_secs_f64();
+                let in_grace = self.first_success.is_none()
+                    && age < seconds(check, "gracePeriodSeconds", 300).as_secs_f64();
                 self.last_failure = stamp;
                 self.cause = Some(cause);
                 if !in_grace {
@@ -111,9 +112,15 @@ pub async fn ask(check: Value, status: TaskStatus) -> Result<(), String> {
         let at = usize::try_from(check["portIndex"].as_u64().unwrap_or(0)).ok()?;
         status.task.ports.get(at).map(|port| u64::from(*port))
     });
-    let Some(port) = port else { return Err("the task has no such port".to_owned()) };
+    let Some(port) = port else {
+        return Err("the task has no such port".to_owned());
+    };
     let limit = seconds(&check, "timeoutSeconds", 20);
-    if check["protocol"].as_str().unwrap_or_default().ends_with("TCP") {
+    if check["protocol"]
+        .as_str()
+        .unwrap_or_default()
+        .ends_with("TCP")
+    {
         let address = crate::names::resolve(&status.hostname).map_err(|error| error.to_string())?;
         let port = u16::try_from(port).map_err(|error| error.to_string())?;
         return match tokio::time::timeout(limit, TcpStream::connect((address, port))).await {
@@ -121,7 +128,11 @@ pub async fn ask(check: Value, status: TaskStatus) -> Result<(), String> {
             _ => Err(format!("cannot connect to {}:{port}", status.hostname)),
         };
     }
-    let url = format!("http://{}:{port}{}", status.hostname, check["path"].as_str().unwrap_or("/"));
+    let url = format!(
+        "http://{}:{port}{}",
+        status.hostname,
+        check["path"].as_str().unwrap_or("/")
+    );
     match http::status(&url, limit).await {
         Some(code) if (200..400).contains(&code.as_u16()) => Ok(()),
         Some(code) => Err(format!("{code}")),

@@ -85,18 +85,33 @@ impl Settings {
 
 /// Runs Marathon: everything behind the main class are its arguments, as they are Java's.
 pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let own = arguments.iter().position(|argument| argument == "mesosphere.marathon.Main");
-    let Some(own) = own else { bail!("Error: Could not find or load main class {}", arguments.last().map_or("", String::as_str)) };
+    let own = arguments
+        .iter()
+        .position(|argument| argument == "mesosphere.marathon.Main");
+    let Some(own) = own else {
+        bail!(
+            "Error: Could not find or load main class {}",
+            arguments.last().map_or("", String::as_str)
+        )
+    };
     let version = Version::installed("marathon", NEWEST);
     let flags = Flags::load(version, std::env::vars(), &arguments[own + 1..])?;
     if flags.is("version") {
         bail!("{version}");
     }
-    log::info(&format!("Starting Marathon {version} with {}", arguments[own + 1..].join(" ")));
+    log::info(&format!(
+        "Starting Marathon {version} with {}",
+        arguments[own + 1..].join(" ")
+    ));
     let settings = settings(version, flags)?;
     let elected = election::Election::new(&settings);
     let events = Arc::new(events::Events::new());
-    let node = Arc::new(api::Node { election: elected, events, settings, scheduler: std::sync::RwLock::default() });
+    let node = Arc::new(api::Node {
+        election: elected,
+        events,
+        settings,
+        scheduler: std::sync::RwLock::default(),
+    });
     tokio::select! {
         outcome = http::serve(node.settings.bind, api::router(&node)) => outcome,
         outcome = election::take_part(&node) => outcome,
@@ -110,32 +125,63 @@ fn settings(version: Version, flags: Flags) -> anyhow::Result<Settings> {
     native_library()?;
     let node = names::node();
     // The real one asks for its own name before it reads --hostname.
-    names::resolve(&node).with_context(|| format!("java.net.UnknownHostException: {node}: {node}: Name or service not known"))?;
+    names::resolve(&node).with_context(|| {
+        format!("java.net.UnknownHostException: {node}: {node}: Name or service not known")
+    })?;
     let hostname = flags.get("hostname").map_or(node, str::to_owned);
-    let listen = flags.get("http_address").map_or(Ok(names::ANY), names::resolve)?;
-    let port = u16::try_from(flags.number("http_port").unwrap_or(8080)).context("bad --http_port")?;
-    if let Some(subscriber) = flags.get("event_subscriber").filter(|subscriber| *subscriber != "http_callback") {
+    let listen = flags
+        .get("http_address")
+        .map_or(Ok(names::ANY), names::resolve)?;
+    let port =
+        u16::try_from(flags.number("http_port").unwrap_or(8080)).context("bad --http_port")?;
+    if let Some(subscriber) = flags
+        .get("event_subscriber")
+        .filter(|subscriber| *subscriber != "http_callback")
+    {
         bail!("Invalid event_subscriber: {subscriber}");
     }
     let zk = ZkUrl::parse(flags.get("zk").unwrap_or("zk://localhost:2181/marathon"))?;
     if master.starts_with("zk://") {
         ZkUrl::parse(&master)?;
     }
-    Ok(Settings { version, zk, master, hostname, bind: SocketAddr::new(listen, port), flags })
+    Ok(Settings {
+        version,
+        zk,
+        master,
+        hostname,
+        bind: SocketAddr::new(listen, port),
+        flags,
+    })
 }
 
 /// The real one needs libmesos with its Java binding; the package `mesos` brings it.
 fn native_library() -> anyhow::Result<()> {
-    let named = std::env::var("MESOS_NATIVE_JAVA_LIBRARY").or_else(|_| std::env::var("MESOS_NATIVE_LIBRARY")).ok();
-    let usual = ["/usr/local/lib/libmesos.so", "/usr/lib/libmesos.so", "/usr/lib64/libmesos.so"];
-    let found = named.as_deref().map_or_else(|| usual.iter().any(|path| Path::new(path).exists()), |path| Path::new(path).exists());
+    let named = std::env::var("MESOS_NATIVE_JAVA_LIBRARY")
+        .or_else(|_| std::env::var("MESOS_NATIVE_LIBRARY"))
+        .ok();
+    let usual = [
+        "/usr/local/lib/libmesos.so",
+        "/usr/lib/libmesos.so",
+        "/usr/lib64/libmesos.so",
+    ];
+    let found = named.as_deref().map_or_else(
+        || usual.iter().any(|path| Path::new(path).exists()),
+        |path| Path::new(path).exists(),
+    );
     if !found {
-        bail!("Failed to load native Mesos library from {}", named.as_deref().unwrap_or("/usr/local/lib:/usr/lib:/usr/lib64"));
+        bail!(
+            "Failed to load native Mesos library from {}",
+            named
+                .as_deref()
+                .unwrap_or("/usr/local/lib:/usr/lib:/usr/lib64")
+        );
     }
     Ok(())
 }
 
 /// Follows the leading master.
-fn master_of(settings: &Settings) -> anyhow::Result<tokio::sync::watch::Receiver<Option<mesos::Leader>>> {
+fn master_of(
+    settings: &Settings,
+) -> anyhow::Result<tokio::sync::watch::Receiver<Option<mesos::Leader>>> {
     mesos::detect(&settings.master)
 }

@@ -39,11 +39,26 @@ impl Scheduler {
         events: Arc<Events>,
         service_ports: (u16, u16),
     ) -> anyhow::Result<Self> {
-        let framework = FrameworkReport { id: store.framework_id().await?, ..framework };
-        let apps = store.apps().await?.into_iter().map(|app| (app.id().to_owned(), app)).collect();
+        let framework = FrameworkReport {
+            id: store.framework_id().await?,
+            ..framework
+        };
+        let apps = store
+            .apps()
+            .await?
+            .into_iter()
+            .map(|app| (app.id().to_owned(), app))
+            .collect();
         events.callbacks().extend(store.callbacks().await?);
         let book = Book::new(apps, framework.id.clone());
-        Ok(Self { store, master, framework, events, state: Mutex::new(book), service_ports })
+        Ok(Self {
+            store,
+            master,
+            framework,
+            events,
+            state: Mutex::new(book),
+            service_ports,
+        })
     }
 
     /// What is known. A handler that panicked left it usable: it only holds facts.
@@ -63,9 +78,14 @@ impl Scheduler {
 
     /// Service ports that no app has.
     pub fn free_service_ports(&self) -> impl Iterator<Item = u16> + use<> {
-        let taken: BTreeSet<u64> =
-            self.book().apps.values().flat_map(|app| super::app::service_ports(&app.definition)).collect();
-        (self.service_ports.0..=self.service_ports.1).filter(move |port| !taken.contains(&u64::from(*port)))
+        let taken: BTreeSet<u64> = self
+            .book()
+            .apps
+            .values()
+            .flat_map(|app| super::app::service_ports(&app.definition))
+            .collect();
+        (self.service_ports.0..=self.service_ports.1)
+            .filter(move |port| !taken.contains(&u64::from(*port)))
     }
 
     /// Works until the process ends or the store cannot be reached.
@@ -83,8 +103,13 @@ impl Scheduler {
     }
 
     async fn turn(self: &Arc<Self>) -> anyhow::Result<()> {
-        let Some(master) = self.master() else { return Ok(()) };
-        let report = FrameworkReport { id: self.book().framework_id.clone(), ..self.framework.clone() };
+        let Some(master) = self.master() else {
+            return Ok(());
+        };
+        let report = FrameworkReport {
+            id: self.book().framework_id.clone(),
+            ..self.framework.clone()
+        };
         let url = format!("http://{}/standins/frameworks", master.address);
         let offers = http::call("POST", &url, Some(&json!(report)), Duration::from_secs(5)).await?;
         let offers: Offers = serde_json::from_value(offers)?;
@@ -124,7 +149,10 @@ impl Scheduler {
         let strays: Vec<String> = {
             let book = self.book();
             let alive = book.tasks.values().filter(|status| status.state.alive());
-            alive.filter(|status| !book.apps.contains_key(app_of(status))).map(|status| status.task.id.clone()).collect()
+            alive
+                .filter(|status| !book.apps.contains_key(app_of(status)))
+                .map(|status| status.task.id.clone())
+                .collect()
         };
         for id in strays {
             self.kill(master, &id).await;
@@ -133,7 +161,11 @@ impl Scheduler {
 
     /// One app's next steps.
     async fn advance(self: &Arc<Self>, app: &App, master: &Leader) -> anyhow::Result<()> {
-        let stopping = self.book().locks(app.id()).iter().any(|deployment| deployment.action == Action::Stop);
+        let stopping = self
+            .book()
+            .locks(app.id())
+            .iter()
+            .any(|deployment| deployment.action == Action::Stop);
         let wanted = if stopping { 0 } else { app.instances() };
         let plan = plan(wanted, &self.book().views(app));
         for id in &plan.kill {
@@ -156,7 +188,10 @@ impl Scheduler {
     async fn finish(&self, app: &App, stopping: bool) -> anyhow::Result<()> {
         let finished: Vec<Deployment> = {
             let mut book = self.book();
-            let (finished, going) = book.deployments.drain(..).partition(|deployment| deployment.app == app.id());
+            let (finished, going) = book
+                .deployments
+                .drain(..)
+                .partition(|deployment| deployment.app == app.id());
             book.deployments = going;
             if stopping {
                 book.remove(app.id());
@@ -165,19 +200,28 @@ impl Scheduler {
         };
         if stopping {
             self.store.remove(app.id()).await?;
-            self.events.publish("app_terminated_event", json!({"appId": app.id()}));
+            self.events
+                .publish("app_terminated_event", json!({"appId": app.id()}));
         }
         for deployment in finished {
-            log::info(&format!("Deployment {} of {} finished", deployment.id, deployment.app));
+            log::info(&format!(
+                "Deployment {} of {} finished",
+                deployment.id, deployment.app
+            ));
             let plan = deployment.to_json();
-            self.events.publish("deployment_success", json!({"id": deployment.id, "plan": plan}));
+            self.events.publish(
+                "deployment_success",
+                json!({"id": deployment.id, "plan": plan}),
+            );
         }
         Ok(())
     }
 
     /// Starts one more task where there is room; whether there was.
     async fn launch(&self, app: &App, master: &Leader) -> bool {
-        let Some((agent, task)) = self.next_task(app) else { return false };
+        let Some((agent, task)) = self.next_task(app) else {
+            return false;
+        };
         let body = json!({"agent": agent.id, "task": task});
         let url = format!("http://{}/standins/tasks", master.address);
         if let Err(error) = http::call("POST", &url, Some(&body), Duration::from_secs(10)).await {
@@ -203,17 +247,28 @@ impl Scheduler {
         let book = self.book();
         let tasks: Vec<TaskStatus> = book.tasks.values().cloned().collect();
         let place = place(&app.definition, &book.agents, &tasks)?;
-        let task = task_of(app, book.framework_id.clone()?, &place.agent.hostname, place.ports, &self.framework.user)?;
+        let task = task_of(
+            app,
+            book.framework_id.clone()?,
+            &place.agent.hostname,
+            place.ports,
+            &self.framework.user,
+        )?;
         Some((place.agent.clone(), task))
     }
 
     /// Ends a task, once.
     async fn kill(&self, master: &Leader, id: &str) {
-        let Some(status) = self.book().tasks.get(id).cloned() else { return };
+        let Some(status) = self.book().tasks.get(id).cloned() else {
+            return;
+        };
         if self.book().killed.contains_key(id) {
             return;
         }
-        let url = format!("http://{}/standins/tasks/{}/{id}/kill", master.address, status.agent_id);
+        let url = format!(
+            "http://{}/standins/tasks/{}/{id}/kill",
+            master.address, status.agent_id
+        );
         match http::call("POST", &url, None, Duration::from_secs(5)).await {
             Ok(_) => {
                 log::info(&format!("Killed {id}"));
@@ -228,11 +283,19 @@ impl Scheduler {
         let mut due = Vec::new();
         {
             let mut book = self.book();
-            let running = book.tasks.values().filter(|status| status.state == State::TaskRunning);
+            let running = book
+                .tasks
+                .values()
+                .filter(|status| status.state == State::TaskRunning);
             let running: Vec<TaskStatus> = running.cloned().collect();
             for status in running {
-                let Some(app) = book.apps.get(app_of(&status)) else { continue };
-                let checks = app.definition["healthChecks"].as_array().cloned().unwrap_or_default();
+                let Some(app) = book.apps.get(app_of(&status)) else {
+                    continue;
+                };
+                let checks = app.definition["healthChecks"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
                 let known = book.health.entry(status.task.id.clone()).or_default();
                 known.resize_with(checks.len(), Health::new);
                 for (at, (check, health)) in checks.into_iter().zip(known).enumerate() {
@@ -251,18 +314,30 @@ impl Scheduler {
         }
     }
 
-    fn take_answer(&self, at: usize, check: &Value, status: &TaskStatus, answer: Result<(), String>) {
+    fn take_answer(
+        &self,
+        at: usize,
+        check: &Value,
+        status: &TaskStatus,
+        answer: Result<(), String>,
+    ) {
         let id = &status.task.id;
         let (alive, doomed) = {
             let mut book = self.book();
-            let Some(health) = book.health.get_mut(id).and_then(|known| known.get_mut(at)) else { return };
+            let Some(health) = book.health.get_mut(id).and_then(|known| known.get_mut(at)) else {
+                return;
+            };
             let before = health.alive;
             health.heard(check, status.started, answer);
-            ((before != health.alive).then_some(health.alive).flatten(), health.verdict(check) == Verdict::Hopeless)
+            (
+                (before != health.alive).then_some(health.alive).flatten(),
+                health.verdict(check) == Verdict::Hopeless,
+            )
         };
         let event = json!({"appId": app_of(status), "taskId": id, "version": status.task.labels.get("version"), "alive": alive});
         if alive.is_some() {
-            self.events.publish("health_status_changed_event", event.clone());
+            self.events
+                .publish("health_status_changed_event", event.clone());
         }
         if doomed {
             self.events.publish("unhealthy_task_kill_event", event);

@@ -23,7 +23,10 @@ impl Store {
     pub async fn open(client: &Client, path: &str) -> anyhow::Result<Self> {
         let path = join(path, "state");
         zk::make_path(client, &path).await?;
-        Ok(Self { client: client.clone(), path })
+        Ok(Self {
+            client: client.clone(),
+            path,
+        })
     }
 
     /// The id the master gave this framework.
@@ -49,7 +52,13 @@ impl Store {
     /// Every app.
     pub async fn apps(&self) -> anyhow::Result<Vec<App>> {
         let mut apps = Vec::new();
-        for node in self.client.list_children(&self.path).await?.into_iter().filter(|node| node.starts_with("app:")) {
+        for node in self
+            .client
+            .list_children(&self.path)
+            .await?
+            .into_iter()
+            .filter(|node| node.starts_with("app:"))
+        {
             apps.extend(self.read(&node).await?);
         }
         Ok(apps)
@@ -62,7 +71,11 @@ impl Store {
 
     /// Forgets an app.
     pub async fn remove(&self, id: &str) -> anyhow::Result<()> {
-        match self.client.delete(&join(&self.path, &node_of(id)), None).await {
+        match self
+            .client
+            .delete(&join(&self.path, &node_of(id)), None)
+            .await
+        {
             Ok(()) | Err(Error::NoNode) => Ok(()),
             Err(error) => Err(error).with_context(|| format!("cannot remove {id}")),
         }
@@ -70,7 +83,9 @@ impl Store {
 
     async fn read<T: DeserializeOwned>(&self, node: &str) -> anyhow::Result<Option<T>> {
         match self.client.get_data(&join(&self.path, node)).await {
-            Ok((data, _)) => Ok(Some(serde_json::from_slice(&data).with_context(|| format!("cannot read {node}"))?)),
+            Ok((data, _)) => Ok(Some(
+                serde_json::from_slice(&data).with_context(|| format!("cannot read {node}"))?,
+            )),
             Err(Error::NoNode) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {node}")),
         }
@@ -84,13 +99,19 @@ impl Store {
             Err(Error::NodeExists) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot write {node}")),
         }
-        self.client.set_data(&path, &data, None).await.with_context(|| format!("cannot write {node}"))?;
+        self.client
+            .set_data(&path, &data, None)
+            .await
+            .with_context(|| format!("cannot write {node}"))?;
         Ok(())
     }
 }
 
 fn node_of(id: &str) -> String {
-    format!("app:{}", utf8_percent_encode(id.trim_start_matches('/'), NODE))
+    format!(
+        "app:{}",
+        utf8_percent_encode(id.trim_start_matches('/'), NODE)
+    )
 }
 
 #[cfg(test)]

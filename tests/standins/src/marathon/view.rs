@@ -12,19 +12,39 @@ use serde_json::{Value, json};
 pub fn app(book: &Book, app: &App, native: bool, with_tasks: bool) -> Value {
     let tasks: Vec<&TaskStatus> = book.tasks_of(app.id()).collect();
     let count = |state: State| tasks.iter().filter(|status| status.state == state).count();
-    let verdicts: Vec<Verdict> = tasks.iter().map(|status| book.verdict(app, &status.task.id)).collect();
+    let verdicts: Vec<Verdict> = tasks
+        .iter()
+        .map(|status| book.verdict(app, &status.task.id))
+        .collect();
     let mut view = app.definition.clone();
     view["version"] = json!(app.version);
-    view["versionInfo"] = json!({"lastScalingAt": app.version, "lastConfigChangeAt": app.config_version});
+    view["versionInfo"] =
+        json!({"lastScalingAt": app.version, "lastConfigChangeAt": app.config_version});
     view["tasksStaged"] = json!(count(State::TaskStaging));
     view["tasksRunning"] = json!(count(State::TaskRunning));
-    view["tasksHealthy"] = json!(verdicts.iter().filter(|verdict| **verdict == Verdict::Healthy).count());
-    view["tasksUnhealthy"] =
-        json!(verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Unhealthy | Verdict::Hopeless)).count());
-    view["deployments"] = book.locks(app.id()).iter().map(|deployment| json!({"id": deployment.id})).collect();
+    view["tasksHealthy"] = json!(
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Healthy)
+            .count()
+    );
+    view["tasksUnhealthy"] = json!(
+        verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Unhealthy | Verdict::Hopeless))
+            .count()
+    );
+    view["deployments"] = book
+        .locks(app.id())
+        .iter()
+        .map(|deployment| json!({"id": deployment.id}))
+        .collect();
     if !native {
         let ports = service_ports(&app.definition);
-        view["portDefinitions"] = ports.iter().map(|port| json!({"port": port, "protocol": "tcp", "labels": {}})).collect();
+        view["portDefinitions"] = ports
+            .iter()
+            .map(|port| json!({"port": port, "protocol": "tcp", "labels": {}}))
+            .collect();
         view["ports"] = json!(ports);
         view["uris"] = json!([]);
     }
@@ -52,7 +72,11 @@ pub fn task(book: &Book, app: &App, status: &TaskStatus) -> Value {
         "startedAt": started,
         "version": status.task.labels.get("version"),
     });
-    let results: Vec<Value> = health.iter().filter(|one| one.alive.is_some()).map(|one| one.to_json(id)).collect();
+    let results: Vec<Value> = health
+        .iter()
+        .filter(|one| one.alive.is_some())
+        .map(|one| one.to_json(id))
+        .collect();
     if !results.is_empty() {
         view["healthCheckResults"] = results.into();
     }

@@ -37,20 +37,37 @@ type Shared = State<Arc<Agent>>;
 
 impl Agent {
     fn info(&self) -> AgentInfo {
-        self.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.info
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// Runs `mesos-slave`, alias `mesos-agent`.
 pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let name = if Version::installed("mesos", super::NEWEST) < Version(1, 0, 0) { "mesos-slave" } else { "mesos-agent" };
-    let Some((version, flags)) = super::start(name, Known::agent, arguments)? else { return Ok(()) };
-    let work_dir = match flags.get("work_dir").filter(|work_dir| !work_dir.is_empty()) {
+    let name = if Version::installed("mesos", super::NEWEST) < Version(1, 0, 0) {
+        "mesos-slave"
+    } else {
+        "mesos-agent"
+    };
+    let Some((version, flags)) = super::start(name, Known::agent, arguments)? else {
+        return Ok(());
+    };
+    let work_dir = match flags
+        .get("work_dir")
+        .filter(|work_dir| !work_dir.is_empty())
+    {
         Some(work_dir) => work_dir.to_owned(),
         None if version < Version(1, 0, 0) => "/tmp/mesos".to_owned(),
-        None => bail!("Flag 'work_dir' is required, but it was not provided\n\nSee `mesos-agent --help` for a list of supported flags."),
+        None => bail!(
+            "Flag 'work_dir' is required, but it was not provided\n\nSee `mesos-agent --help` for a list of supported flags."
+        ),
     };
-    let master = flags.get("master").context("Missing required option `--master` or `--master_detector`")?.to_owned();
+    let master = flags
+        .get("master")
+        .context("Missing required option `--master` or `--master_detector`")?
+        .to_owned();
     let place = Place::of(&flags, 5051)?;
     check_host(version, &flags)?;
     let docker = containerizers(version, &flags)?;
@@ -64,9 +81,16 @@ pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
         attributes: attributes(flags.get("attributes"))?,
         version: version.to_string(),
     };
-    log::info(&format!("Agent started on {}; resources: {}", place.address(), info.resources));
+    log::info(&format!(
+        "Agent started on {}; resources: {}",
+        place.address(),
+        info.resources
+    ));
     if flags.get("recover").unwrap_or("reconnect") == "reconnect" {
-        info.id = checkpoint.recover(&info, flags.get("reconfiguration_policy").unwrap_or("equal"))?;
+        info.id = checkpoint.recover(
+            &info,
+            flags.get("reconfiguration_policy").unwrap_or("equal"),
+        )?;
     }
     let tasks = Arc::new(Tasks::new(checkpoint, docker, place.hostname.clone()));
     if let Some(id) = &info.id {
@@ -100,7 +124,9 @@ async fn report(agent: &Agent) -> anyhow::Result<()> {
         let is_registered = heard.is_ok();
         let was_registered = agent.registered.send_replace(is_registered);
         match heard {
-            Ok(id) if !was_registered => log::info(&format!("Registered with master; given agent ID {id}")),
+            Ok(id) if !was_registered => {
+                log::info(&format!("Registered with master; given agent ID {id}"))
+            }
             Err(error) if was_registered => log::warning(&format!("Lost the master: {error:#}")),
             _ => {}
         }
@@ -109,12 +135,21 @@ async fn report(agent: &Agent) -> anyhow::Result<()> {
 }
 
 async fn register(agent: &Agent, leader: &Leader) -> anyhow::Result<String> {
-    let report = AgentReport { info: agent.info(), tasks: agent.tasks.statuses() };
+    let report = AgentReport {
+        info: agent.info(),
+        tasks: agent.tasks.statuses(),
+    };
     let url = format!("http://{}/standins/agents", leader.address);
     let answer = http::call("POST", &url, Some(&json!(report)), Duration::from_secs(5)).await?;
-    let id = answer["id"].as_str().context("the master gave no id")?.to_owned();
+    let id = answer["id"]
+        .as_str()
+        .context("the master gave no id")?
+        .to_owned();
     if report.info.id.as_deref() != Some(&id) {
-        let info = AgentInfo { id: Some(id.clone()), ..report.info };
+        let info = AgentInfo {
+            id: Some(id.clone()),
+            ..report.info
+        };
         agent.tasks.checkpoint().save(&info)?;
         *agent.info.lock().unwrap_or_else(PoisonError::into_inner) = info;
     }
@@ -123,20 +158,48 @@ async fn register(agent: &Agent, leader: &Leader) -> anyhow::Result<String> {
 
 /// What the real agent wants of the host before it starts.
 fn check_host(version: Version, flags: &Flags) -> anyhow::Result<()> {
-    let systemd = Path::new("/run/systemd/system").exists() && flags.is("systemd_enable_support", true);
+    let systemd =
+        Path::new("/run/systemd/system").exists() && flags.is("systemd_enable_support", true);
     if version >= Version(1, 0, 0) && systemd && !Path::new("/sys/fs/cgroup/systemd").is_dir() {
-        bail!("Failed to initialize systemd: Failed to locate systemd cgroups hierarchy: '/sys/fs/cgroup/systemd' is not a valid hierarchy");
+        bail!(
+            "Failed to initialize systemd: Failed to locate systemd cgroups hierarchy: '/sys/fs/cgroup/systemd' is not a valid hierarchy"
+        );
     }
     let failed = "Failed to create a containerizer: Could not create MesosContainerizer: ";
-    for isolator in flags.get("isolation").unwrap_or("posix/cpu,posix/mem").split(',').map(str::trim) {
-        let known = ["posix", "process", "cgroups", "filesystem/", "namespaces/", "network/", "disk/", "docker/", "volume/", "gpu/", "linux/", "appc/", "environment_secret"];
+    for isolator in flags
+        .get("isolation")
+        .unwrap_or("posix/cpu,posix/mem")
+        .split(',')
+        .map(str::trim)
+    {
+        let known = [
+            "posix",
+            "process",
+            "cgroups",
+            "filesystem/",
+            "namespaces/",
+            "network/",
+            "disk/",
+            "docker/",
+            "volume/",
+            "gpu/",
+            "linux/",
+            "appc/",
+            "environment_secret",
+        ];
         if !known.iter().any(|prefix| isolator.starts_with(prefix)) {
             bail!("{failed}Unknown or unsupported isolator '{isolator}'");
         }
         if let Some(subsystem) = isolator.strip_prefix("cgroups/") {
-            let subsystem = if subsystem == "mem" { "memory" } else { subsystem };
+            let subsystem = if subsystem == "mem" {
+                "memory"
+            } else {
+                subsystem
+            };
             if ["cpu", "memory"].contains(&subsystem) && !cgroup_mounted(subsystem) {
-                bail!("{failed}Failed to create isolator '{isolator}': Failed to prepare hierarchy for the subsystem '{subsystem}': Failed to find a mounted hierarchy");
+                bail!(
+                    "{failed}Failed to create isolator '{isolator}': Failed to prepare hierarchy for the subsystem '{subsystem}': Failed to find a mounted hierarchy"
+                );
             }
         }
     }
@@ -146,22 +209,38 @@ fn check_host(version: Version, flags: &Flags) -> anyhow::Result<()> {
 /// The Docker client, when the containerizer is enabled and can work.
 fn containerizers(version: Version, flags: &Flags) -> anyhow::Result<Option<String>> {
     let mut docker = None;
-    for name in flags.get("containerizers").unwrap_or("mesos").split(',').map(str::trim) {
+    for name in flags
+        .get("containerizers")
+        .unwrap_or("mesos")
+        .split(',')
+        .map(str::trim)
+    {
         match name {
             "mesos" => {}
             "docker" => docker = Some(flags.get("docker").unwrap_or("docker").to_owned()),
             "external" if version < Version(1, 1, 0) => {}
-            other => bail!("Failed to create a containerizer: Unknown or unsupported containerizer: {other}"),
+            other => bail!(
+                "Failed to create a containerizer: Unknown or unsupported containerizer: {other}"
+            ),
         }
     }
-    let Some(client) = docker else { return Ok(None) };
+    let Some(client) = docker else {
+        return Ok(None);
+    };
     let failed = "Failed to create a containerizer: Could not create DockerContainerizer: Failed to create docker: ";
     if !cgroup_mounted("cpu") {
-        bail!("{failed}Failed to find a mounted cgroups hierarchy for the 'cpu' subsystem; you probably need to mount cgroups manually");
+        bail!(
+            "{failed}Failed to find a mounted cgroups hierarchy for the 'cpu' subsystem; you probably need to mount cgroups manually"
+        );
     }
-    match std::process::Command::new(&client).arg("--version").output() {
+    match std::process::Command::new(&client)
+        .arg("--version")
+        .output()
+    {
         Ok(output) if output.status.success() => Ok(Some(client)),
-        _ => bail!("{failed}Failed to get docker version: Failed to execute '{client} -H unix:///var/run/docker.sock --version'"),
+        _ => bail!(
+            "{failed}Failed to get docker version: Failed to execute '{client} -H unix:///var/run/docker.sock --version'"
+        ),
     }
 }
 
@@ -180,7 +259,12 @@ fn has_controller(mounts: &str, controller: &str) -> bool {
 fn router(agent: &Arc<Agent>) -> Router {
     let mut public = Router::new()
         .route("/health", get(|| async { StatusCode::OK }))
-        .route("/flags", get(|State(agent): Shared| async move { Json(json!({"flags": agent.flags.to_json()})) }))
+        .route(
+            "/flags",
+            get(
+                |State(agent): Shared| async move { Json(json!({"flags": agent.flags.to_json()})) },
+            ),
+        )
         .route("/state", get(state));
     if agent.version < Version(1, 11, 0) {
         public = public.route("/state.json", get(state));
@@ -188,7 +272,12 @@ fn router(agent: &Arc<Agent>) -> Router {
     Router::new()
         .merge(public.clone())
         .nest("/slave(1)", public)
-        .route("/version", get(|State(agent): Shared| async move { Json(json!({"version": agent.version.to_string()})) }))
+        .route(
+            "/version",
+            get(|State(agent): Shared| async move {
+                Json(json!({"version": agent.version.to_string()}))
+            }),
+        )
         .route("/metrics/snapshot", get(metrics))
         .route("/standins/tasks", post(start))
         .route("/standins/tasks/{task}/kill", post(kill))
@@ -197,7 +286,11 @@ fn router(agent: &Arc<Agent>) -> Router {
 
 async fn state(State(agent): Shared) -> Json<Value> {
     let info = agent.info();
-    let (alive, ended): (Vec<_>, Vec<_>) = agent.tasks.statuses().into_iter().partition(|status| status.state.alive());
+    let (alive, ended): (Vec<_>, Vec<_>) = agent
+        .tasks
+        .statuses()
+        .into_iter()
+        .partition(|status| status.state.alive());
     let leader = agent.leader.borrow().clone();
     Json(json!({
         "version": agent.version.to_string(),
@@ -216,7 +309,12 @@ async fn state(State(agent): Shared) -> Json<Value> {
 }
 
 async fn metrics(State(agent): Shared) -> Json<Value> {
-    let running = agent.tasks.statuses().iter().filter(|status| status.state.alive()).count();
+    let running = agent
+        .tasks
+        .statuses()
+        .iter()
+        .filter(|status| status.state.alive())
+        .count();
     Json(json!({
         "slave/registered": f64::from(u8::from(*agent.registered.borrow())),
         "slave/uptime_secs": clock::seconds() - agent.started,
@@ -225,7 +323,9 @@ async fn metrics(State(agent): Shared) -> Json<Value> {
 }
 
 async fn start(State(agent): Shared, Json(task): Json<Task>) -> Response {
-    let Some(id) = agent.info().id else { return http::refuse(StatusCode::SERVICE_UNAVAILABLE, "not registered") };
+    let Some(id) = agent.info().id else {
+        return http::refuse(StatusCode::SERVICE_UNAVAILABLE, "not registered");
+    };
     // A pull takes longer than a request may.
     let tasks = Arc::clone(&agent.tasks);
     tokio::spawn(async move { tasks.start(&id, task).await });
@@ -246,21 +346,45 @@ mod tests {
     fn only_cgroup_v1_counts() {
         let v1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,nosuid,cpu,cpuacct 0 0\n";
         let v2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nsdelegate 0 0\n";
-        assert!(has_controller(v1, "cpu") && !has_controller(v1, "memory") && !has_controller(v2, "cpu"));
+        assert!(
+            has_controller(v1, "cpu")
+                && !has_controller(v1, "memory")
+                && !has_controller(v2, "cpu")
+        );
     }
 
     #[test]
     fn unknown_containerizers_and_isolators_stop_the_agent() {
         let version = Version(1, 11, 0);
-        let load = |argument: &str| Flags::load(&Known::agent(version), std::iter::empty(), &[argument.to_owned()]).unwrap();
-        let error = containerizers(version, &load("--containerizers=docker2")).unwrap_err().to_string();
-        assert!(error.ends_with("Unknown or unsupported containerizer: docker2"), "{error}");
+        let load = |argument: &str| {
+            Flags::load(
+                &Known::agent(version),
+                std::iter::empty(),
+                &[argument.to_owned()],
+            )
+            .unwrap()
+        };
+        let error = containerizers(version, &load("--containerizers=docker2"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("Unknown or unsupported containerizer: docker2"),
+            "{error}"
+        );
         let flags = Flags::load(
             &Known::agent(version),
             std::iter::empty(),
-            &["--no-systemd_enable_support".to_owned(), "--isolation=posix/cpu,magic".to_owned()],
+            &[
+                "--no-systemd_enable_support".to_owned(),
+                "--isolation=posix/cpu,magic".to_owned(),
+            ],
         );
-        let error = check_host(version, &flags.unwrap()).unwrap_err().to_string();
-        assert!(error.ends_with("Unknown or unsupported isolator 'magic'"), "{error}");
+        let error = check_host(version, &flags.unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with("Unknown or unsupported isolator 'magic'"),
+            "{error}"
+        );
     }
 }

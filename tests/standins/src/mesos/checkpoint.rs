@@ -32,7 +32,9 @@ impl Checkpoint {
     pub fn new(work_dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(work_dir.join("meta/slaves"))
             .with_context(|| format!("Failed to create work directory '{}'", work_dir.display()))?;
-        Ok(Self { work_dir: work_dir.to_owned() })
+        Ok(Self {
+            work_dir: work_dir.to_owned(),
+        })
     }
 
     fn latest(&self) -> PathBuf {
@@ -46,9 +48,14 @@ impl Checkpoint {
     /// The id to come back with, if this agent ran before; refused when what it registered with has changed.
     pub fn recover(&self, info: &AgentInfo, policy: &str) -> anyhow::Result<Option<String>> {
         let file = self.latest().join("slave.info");
-        let Ok(text) = fs::read_to_string(&file) else { return Ok(None) };
-        let old: AgentInfo = serde_json::from_str(&text).with_context(|| format!("Failed to read {}", file.display()))?;
-        compatible(&old, info, policy).map_err(|error| anyhow::anyhow!("Failed to perform recovery: {error}\n{}", self.advice()))?;
+        let Ok(text) = fs::read_to_string(&file) else {
+            return Ok(None);
+        };
+        let old: AgentInfo = serde_json::from_str(&text)
+            .with_context(|| format!("Failed to read {}", file.display()))?;
+        compatible(&old, info, policy).map_err(|error| {
+            anyhow::anyhow!("Failed to perform recovery: {error}\n{}", self.advice())
+        })?;
         Ok(old.id)
     }
 
@@ -70,10 +77,16 @@ impl Checkpoint {
         let id = info.id.as_deref().context("an agent without an id")?;
         let directory = self.work_dir.join("meta/slaves").join(id);
         fs::create_dir_all(directory.join("tasks"))?;
-        fs::write(directory.join("slave.info"), serde_json::to_vec_pretty(info)?)?;
+        fs::write(
+            directory.join("slave.info"),
+            serde_json::to_vec_pretty(info)?,
+        )?;
         let _ = fs::remove_file(self.latest());
         std::os::unix::fs::symlink(&directory, self.latest())?;
-        fs::copy("/proc/sys/kernel/random/boot_id", self.work_dir.join("meta/boot_id"))?;
+        fs::copy(
+            "/proc/sys/kernel/random/boot_id",
+            self.work_dir.join("meta/boot_id"),
+        )?;
         Ok(())
     }
 
@@ -81,7 +94,8 @@ impl Checkpoint {
     pub fn remember(&self, running: &Running) -> anyhow::Result<()> {
         fs::create_dir_all(self.tasks_directory())?;
         let file = self.tasks_directory().join(&running.task.id);
-        fs::write(&file, json!(running).to_string()).with_context(|| format!("cannot write {}", file.display()))
+        fs::write(&file, json!(running).to_string())
+            .with_context(|| format!("cannot write {}", file.display()))
     }
 
     /// Forgets a task that ended.
@@ -92,16 +106,26 @@ impl Checkpoint {
 
     /// The tasks of this agent's former run.
     pub fn tasks(&self) -> Vec<Running> {
-        let Ok(files) = fs::read_dir(self.tasks_directory()) else { return Vec::new() };
-        files.filter_map(|file| serde_json::from_slice(&fs::read(file.ok()?.path()).ok()?).ok()).collect()
+        let Ok(files) = fs::read_dir(self.tasks_directory()) else {
+            return Vec::new();
+        };
+        files
+            .filter_map(|file| serde_json::from_slice(&fs::read(file.ok()?.path()).ok()?).ok())
+            .collect()
     }
 
     /// Where a task finds itself: `stdout` and `stderr` lie there.
     pub fn sandbox(&self, agent: &str, task: &Task, container: &str) -> anyhow::Result<PathBuf> {
-        let runs = self.work_dir.join("slaves").join(agent).join("frameworks").join(&task.framework_id);
+        let runs = self
+            .work_dir
+            .join("slaves")
+            .join(agent)
+            .join("frameworks")
+            .join(&task.framework_id);
         let runs = runs.join("executors").join(&task.id).join("runs");
         let sandbox = runs.join(container);
-        fs::create_dir_all(&sandbox).with_context(|| format!("cannot create the sandbox {}", sandbox.display()))?;
+        fs::create_dir_all(&sandbox)
+            .with_context(|| format!("cannot create the sandbox {}", sandbox.display()))?;
         let _ = fs::remove_file(runs.join("latest"));
         std::os::unix::fs::symlink(&sandbox, runs.join("latest"))?;
         Ok(sandbox)
@@ -125,22 +149,38 @@ fn compatible(old: &AgentInfo, new: &AgentInfo, policy: &str) -> anyhow::Result<
     }
     let refused = "Configuration change not permitted under `additive` policy: ";
     if old.hostname != new.hostname {
-        bail!("{refused}Hostname changed from {} to {}", old.hostname, new.hostname);
+        bail!(
+            "{refused}Hostname changed from {} to {}",
+            old.hostname,
+            new.hostname
+        );
     }
     if old.port != new.port {
         bail!("{refused}Port changed from {} to {}", old.port, new.port);
     }
     if !old.resources.within(&new.resources) {
-        bail!("{refused}Resources decreased from {} to {}", old.resources, new.resources);
+        bail!(
+            "{refused}Resources decreased from {} to {}",
+            old.resources,
+            new.resources
+        );
     }
-    if let Some((name, value)) = old.attributes.iter().find(|(name, value)| new.attributes.get(*name) != Some(value)) {
+    if let Some((name, value)) = old
+        .attributes
+        .iter()
+        .find(|(name, value)| new.attributes.get(*name) != Some(value))
+    {
         bail!("{refused}Couldn't find attribute {name}: {value}");
     }
     Ok(())
 }
 
 fn describe(info: &AgentInfo) -> String {
-    let attributes: Vec<String> = info.attributes.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+    let attributes: Vec<String> = info
+        .attributes
+        .iter()
+        .map(|(name, value)| format!("{name}: \"{value}\""))
+        .collect();
     format!(
         "hostname: \"{}\"\nport: {}\nresources {{ {} }}\nattributes {{ {} }}",
         info.hostname,
@@ -174,7 +214,12 @@ mod tests {
         let old = info("a", "cpus:1", "rack:1");
         assert_eq!(checkpoint.recover(&old, "equal").unwrap(), None);
         checkpoint.save(&old).unwrap();
-        assert_eq!(checkpoint.recover(&info("a", "cpus:1", "rack:1"), "equal").unwrap(), Some("m-S0".into()));
+        assert_eq!(
+            checkpoint
+                .recover(&info("a", "cpus:1", "rack:1"), "equal")
+                .unwrap(),
+            Some("m-S0".into())
+        );
     }
 
     #[test]
@@ -182,13 +227,28 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let checkpoint = Checkpoint::new(directory.path()).unwrap();
         checkpoint.save(&info("a", "cpus:1", "rack:1")).unwrap();
-        for changed in [info("b", "cpus:1", "rack:1"), info("a", "cpus:2", "rack:1"), info("a", "cpus:1", "rack:2")] {
-            let error = checkpoint.recover(&changed, "equal").unwrap_err().to_string();
-            assert!(error.starts_with("Failed to perform recovery: Incompatible agent info detected."), "{error}");
+        for changed in [
+            info("b", "cpus:1", "rack:1"),
+            info("a", "cpus:2", "rack:1"),
+            info("a", "cpus:1", "rack:2"),
+        ] {
+            let error = checkpoint
+                .recover(&changed, "equal")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with("Failed to perform recovery: Incompatible agent info detected."),
+                "{error}"
+            );
             assert!(error.contains(&format!("rm -f {}", checkpoint.latest().display())));
         }
         fs::remove_file(checkpoint.latest()).unwrap();
-        assert_eq!(checkpoint.recover(&info("b", "cpus:1", ""), "equal").unwrap(), None);
+        assert_eq!(
+            checkpoint
+                .recover(&info("b", "cpus:1", ""), "equal")
+                .unwrap(),
+            None
+        );
     }
 
     #[test]

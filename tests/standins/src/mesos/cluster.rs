@@ -39,7 +39,13 @@ pub struct Cluster {
 impl Cluster {
     /// An empty cluster. `patience` is ping timeout times the number of them that may be missed.
     pub fn new(id: String, patience: Duration) -> Self {
-        Self { id, agents: BTreeMap::new(), frameworks: BTreeMap::new(), numbers: (0, 0), patience }
+        Self {
+            id,
+            agents: BTreeMap::new(),
+            frameworks: BTreeMap::new(),
+            numbers: (0, 0),
+            patience,
+        }
     }
 
     /// Takes an agent's report; its id comes back.
@@ -48,11 +54,27 @@ impl Cluster {
             self.numbers.0 += 1;
             format!("{}-S{}", self.id, self.numbers.0 - 1)
         });
-        let registered = self.agents.get(&id).map_or_else(clock::seconds, |known| known.registered);
-        let info = AgentInfo { id: Some(id.clone()), ..report.info };
+        let registered = self
+            .agents
+            .get(&id)
+            .map_or_else(clock::seconds, |known| known.registered);
+        let info = AgentInfo {
+            id: Some(id.clone()),
+            ..report.info
+        };
         // The same place under a new id: the agent was reset, its former self is gone for good.
-        self.agents.retain(|other, agent| *other == id || (&agent.info.ip, agent.info.port) != (&info.ip, info.port));
-        self.agents.insert(id.clone(), Agent { info, tasks: report.tasks, seen: Instant::now(), registered });
+        self.agents.retain(|other, agent| {
+            *other == id || (&agent.info.ip, agent.info.port) != (&info.ip, info.port)
+        });
+        self.agents.insert(
+            id.clone(),
+            Agent {
+                info,
+                tasks: report.tasks,
+                seen: Instant::now(),
+                registered,
+            },
+        );
         id
     }
 
@@ -62,13 +84,31 @@ impl Cluster {
             self.numbers.1 += 1;
             format!("{}-{:04}", self.id, self.numbers.1 - 1)
         });
-        let registered = self.frameworks.get(&id).map_or_else(clock::seconds, |known| known.registered);
-        self.frameworks.insert(id.clone(), Framework { report, seen: Instant::now(), registered });
+        let registered = self
+            .frameworks
+            .get(&id)
+            .map_or_else(clock::seconds, |known| known.registered);
+        self.frameworks.insert(
+            id.clone(),
+            Framework {
+                report,
+                seen: Instant::now(),
+                registered,
+            },
+        );
         self.forget_lost();
         let tasks = self.agents.values().flat_map(|agent| &agent.tasks);
         Offers {
-            agents: self.agents.values().filter(|agent| agent.active()).map(|agent| agent.info.clone()).collect(),
-            tasks: tasks.filter(|status| status.task.framework_id == id).cloned().collect(),
+            agents: self
+                .agents
+                .values()
+                .filter(|agent| agent.active())
+                .map(|agent| agent.info.clone())
+                .collect(),
+            tasks: tasks
+                .filter(|status| status.task.framework_id == id)
+                .cloned()
+                .collect(),
             framework_id: id,
         }
     }
@@ -82,7 +122,8 @@ impl Cluster {
     /// Forgets agents that were silent for too long, and with them their tasks.
     pub fn forget_lost(&mut self) {
         let patience = self.patience;
-        self.agents.retain(|_, agent| agent.seen.elapsed() < patience);
+        self.agents
+            .retain(|_, agent| agent.seen.elapsed() < patience);
     }
 
     /// Number of active agents.
@@ -97,7 +138,10 @@ impl Cluster {
 
     /// Number of registered frameworks that still speak.
     pub fn active_frameworks(&self) -> usize {
-        self.frameworks.values().filter(|framework| framework.active()).count()
+        self.frameworks
+            .values()
+            .filter(|framework| framework.active())
+            .count()
     }
 
     /// `/slaves`, and the list of the same name in `/state`.
@@ -110,8 +154,11 @@ impl Cluster {
         self.frameworks
             .iter()
             .map(|(id, framework)| {
-                let tasks = self.tasks().filter(|status| status.task.framework_id == *id);
-                let (alive, ended): (Vec<_>, Vec<_>) = tasks.partition(|status| status.state.alive());
+                let tasks = self
+                    .tasks()
+                    .filter(|status| status.task.framework_id == *id);
+                let (alive, ended): (Vec<_>, Vec<_>) =
+                    tasks.partition(|status| status.state.alive());
                 json!({
                     "id": id,
                     "name": framework.report.name,
@@ -195,7 +242,10 @@ mod tests {
             attributes: BTreeMap::new(),
             version: "1.11.0".into(),
         };
-        AgentReport { info, tasks: Vec::new() }
+        AgentReport {
+            info,
+            tasks: Vec::new(),
+        }
     }
 
     #[test]

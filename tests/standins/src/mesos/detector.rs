@@ -23,9 +23,15 @@ pub struct Leader {
 pub fn detect(master: &str) -> anyhow::Result<watch::Receiver<Option<Leader>>> {
     if !master.starts_with("zk://") {
         let (host, port) = master.trim().rsplit_once(':').unwrap_or((master, "5050"));
-        let port = port.parse().with_context(|| format!("Failed to parse '{master}'"))?;
+        let port = port
+            .parse()
+            .with_context(|| format!("Failed to parse '{master}'"))?;
         let address = SocketAddr::new(names::resolve(host)?, port);
-        return Ok(watch::channel(Some(Leader { address, hostname: host.to_owned() })).1);
+        return Ok(watch::channel(Some(Leader {
+            address,
+            hostname: host.to_owned(),
+        }))
+        .1);
     }
     let url = ZkUrl::parse(master)?;
     let (sender, receiver) = watch::channel(None);
@@ -34,12 +40,18 @@ pub fn detect(master: &str) -> anyhow::Result<watch::Receiver<Option<Leader>>> {
             let client = zk::connect(&url).await;
             let mut members = zk::follow(&client, &url.path, PREFIX);
             loop {
-                let leader = members.borrow_and_update().first().and_then(|member| read(&member.data));
+                let leader = members
+                    .borrow_and_update()
+                    .first()
+                    .and_then(|member| read(&member.data));
                 sender.send_if_modified(|known| {
                     let new = *known != leader;
                     if new {
                         log::info(&match &leader {
-                            Some(leader) => format!("A new leading master (UPID=master@{}) is detected", leader.address),
+                            Some(leader) => format!(
+                                "A new leading master (UPID=master@{}) is detected",
+                                leader.address
+                            ),
                             None => "No leading master is detected".to_owned(),
                         });
                         known.clone_from(&leader);
@@ -62,7 +74,10 @@ fn read(data: &[u8]) -> Option<Leader> {
     let info: Value = serde_json::from_slice(data).ok()?;
     let ip = info["address"]["ip"].as_str()?.parse().ok()?;
     let port = u16::try_from(info["address"]["port"].as_u64()?).ok()?;
-    Some(Leader { address: SocketAddr::new(ip, port), hostname: info["hostname"].as_str()?.to_owned() })
+    Some(Leader {
+        address: SocketAddr::new(ip, port),
+        hostname: info["hostname"].as_str()?.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -72,7 +87,10 @@ mod tests {
     #[test]
     fn a_masters_node_says_where_it_is() {
         let node = br#"{"address":{"hostname":"m1","ip":"192.0.2.1","port":5050},"hostname":"m1","pid":"master@192.0.2.1:5050"}"#;
-        let leader = Leader { address: "192.0.2.1:5050".parse().unwrap(), hostname: "m1".into() };
+        let leader = Leader {
+            address: "192.0.2.1:5050".parse().unwrap(),
+            hostname: "m1".into(),
+        };
         assert_eq!(read(node), Some(leader));
         assert_eq!(read(b"protobuf"), None);
     }

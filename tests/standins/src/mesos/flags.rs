@@ -41,10 +41,15 @@ impl Known {
     }
 
     fn read(table: &'static str) -> Self {
-        let mut known = Self { kinds: BTreeMap::new(), aliases: BTreeMap::new() };
+        let mut known = Self {
+            kinds: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+        };
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split(':');
-            let (Some(name), Some(kind)) = (words.next(), words.next()) else { continue };
+            let (Some(name), Some(kind)) = (words.next(), words.next()) else {
+                continue;
+            };
             let kind = match kind {
                 "bool" => Kind::Bool,
                 "number" => Kind::Number,
@@ -61,7 +66,9 @@ impl Known {
 
     fn find(&self, name: &str) -> Option<(&'static str, Kind)> {
         let name = self.aliases.get(name).copied().unwrap_or(name);
-        self.kinds.get_key_value(name).map(|(name, kind)| (*name, *kind))
+        self.kinds
+            .get_key_value(name)
+            .map(|(name, kind)| (*name, *kind))
     }
 }
 
@@ -80,7 +87,9 @@ impl Flags {
     ) -> anyhow::Result<Self> {
         let mut flags = Self::default();
         for (name, value) in environment {
-            let Some(name) = name.strip_prefix("MESOS_") else { continue };
+            let Some(name) = name.strip_prefix("MESOS_") else {
+                continue;
+            };
             // Unknown variables are nobody's mistake: executors inherit them too.
             if let Some((name, kind)) = known.find(&name.to_lowercase()) {
                 flags.values.insert(name, check(name, kind, &value)?);
@@ -88,11 +97,15 @@ impl Flags {
         }
         let mut given = BTreeMap::new();
         for argument in arguments {
-            let Some(flag) = argument.strip_prefix("--") else { continue };
+            let Some(flag) = argument.strip_prefix("--") else {
+                continue;
+            };
             if flag.is_empty() {
                 break;
             }
-            let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+            let (name, value) = flag
+                .split_once('=')
+                .map_or((flag, None), |(name, value)| (name, Some(value)));
             let (name, value) = read_one(known, name, value)?;
             if given.insert(name, flag).is_some() {
                 bail!("Flag '{name}' is already loaded via name '{name}'");
@@ -119,22 +132,35 @@ impl Flags {
 
     /// A duration; its text was checked when it was loaded.
     pub fn duration(&self, name: &str, otherwise: Duration) -> Duration {
-        self.get(name).and_then(|text| duration(text).ok()).unwrap_or(otherwise)
+        self.get(name)
+            .and_then(|text| duration(text).ok())
+            .unwrap_or(otherwise)
     }
 
     /// Everything that was given, for `/flags` and `/state`.
     pub fn to_json(&self) -> serde_json::Value {
-        self.values.iter().map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(value.clone()))).collect()
+        self.values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), serde_json::Value::from(value.clone())))
+            .collect()
     }
 }
 
-fn read_one(known: &Known, name: &str, value: Option<&str>) -> anyhow::Result<(&'static str, String)> {
+fn read_one(
+    known: &Known,
+    name: &str,
+    value: Option<&str>,
+) -> anyhow::Result<(&'static str, String)> {
     let (plain, negated) = match name.strip_prefix("no-") {
         Some(plain) => (plain, true),
         None => (name, false),
     };
     let Some((flag, kind)) = known.find(plain) else {
-        let via = if negated { format!(" via '{name}'") } else { String::new() };
+        let via = if negated {
+            format!(" via '{name}'")
+        } else {
+            String::new()
+        };
         bail!("Failed to load unknown flag '{plain}'{via}");
     };
     match (kind, negated, value) {
@@ -150,11 +176,14 @@ fn read_one(known: &Known, name: &str, value: Option<&str>) -> anyhow::Result<(&
 }
 
 fn check(name: &str, kind: Kind, value: &str) -> anyhow::Result<String> {
-    let failed = |why: &str| format!("Failed to load flag '{name}': Failed to load value '{value}': {why}");
+    let failed =
+        |why: &str| format!("Failed to load flag '{name}': Failed to load value '{value}': {why}");
     match kind {
         Kind::Bool if value == "1" => return Ok("true".to_owned()),
         Kind::Bool if value == "0" => return Ok("false".to_owned()),
-        Kind::Bool if !["true", "false"].contains(&value) => bail!(failed("Expecting a boolean (e.g., true or false)")),
+        Kind::Bool if !["true", "false"].contains(&value) => {
+            bail!(failed("Expecting a boolean (e.g., true or false)"))
+        }
         Kind::Number if value.parse::<u64>().is_err() => {
             bail!(failed(&format!("Failed to convert '{value}' to number")))
         }
@@ -168,9 +197,13 @@ fn check(name: &str, kind: Kind, value: &str) -> anyhow::Result<String> {
 
 /// Reads `1.5mins` and its like.
 pub fn duration(text: &str) -> anyhow::Result<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').with_context(|| format!("Invalid duration '{text}'"))?;
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .with_context(|| format!("Invalid duration '{text}'"))?;
     let (amount, unit) = text.split_at(split);
-    let amount: f64 = amount.parse().with_context(|| format!("Invalid duration '{text}'"))?;
+    let amount: f64 = amount
+        .parse()
+        .with_context(|| format!("Invalid duration '{text}'"))?;
     let unit = match unit {
         "ns" => 1e-9,
         "us" => 1e-6,
@@ -191,12 +224,23 @@ mod tests {
 
     fn load(arguments: &[&str]) -> anyhow::Result<Flags> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        Flags::load(&Known::master(Version(1, 11, 0)), std::iter::empty(), &arguments)
+        Flags::load(
+            &Known::master(Version(1, 11, 0)),
+            std::iter::empty(),
+            &arguments,
+        )
     }
 
     #[test]
     fn values_and_switches_are_read() {
-        let flags = load(&["--zk=zk://h:2181/mesos", "--quorum=2", "--no-hostname_lookup", "--quiet", "--cluster="]).unwrap();
+        let flags = load(&[
+            "--zk=zk://h:2181/mesos",
+            "--quorum=2",
+            "--no-hostname_lookup",
+            "--quiet",
+            "--cluster=",
+        ])
+        .unwrap();
         assert_eq!(flags.get("zk"), Some("zk://h:2181/mesos"));
         assert_eq!(flags.number("quorum"), Some(2));
         assert!(!flags.is("hostname_lookup", true));
@@ -207,10 +251,22 @@ mod tests {
     #[test]
     fn mistakes_have_the_messages_of_mesos() {
         for (arguments, message) in [
-            (vec!["--ip.dpkg-dist=1"], "Failed to load unknown flag 'ip.dpkg-dist'"),
-            (vec!["--no-such"], "Failed to load unknown flag 'such' via 'no-such'"),
-            (vec!["--quorum"], "Failed to load non-boolean flag 'quorum': Missing value"),
-            (vec!["--no-quorum"], "Failed to load non-boolean flag 'quorum' via 'no-quorum'"),
+            (
+                vec!["--ip.dpkg-dist=1"],
+                "Failed to load unknown flag 'ip.dpkg-dist'",
+            ),
+            (
+                vec!["--no-such"],
+                "Failed to load unknown flag 'such' via 'no-such'",
+            ),
+            (
+                vec!["--quorum"],
+                "Failed to load non-boolean flag 'quorum': Missing value",
+            ),
+            (
+                vec!["--no-quorum"],
+                "Failed to load non-boolean flag 'quorum' via 'no-quorum'",
+            ),
             (
                 vec!["--quorum=one"],
                 "Failed to load flag 'quorum': Failed to load value 'one': Failed to convert 'one' to number",
@@ -219,7 +275,10 @@ mod tests {
                 vec!["--offer_timeout=5min"],
                 "Failed to load flag 'offer_timeout': Failed to load value '5min': Unknown duration unit 'min'",
             ),
-            (vec!["--zk=a", "--zk=b"], "Flag 'zk' is already loaded via name 'zk'"),
+            (
+                vec!["--zk=a", "--zk=b"],
+                "Flag 'zk' is already loaded via name 'zk'",
+            ),
         ] {
             assert_eq!(load(&arguments).unwrap_err().to_string(), message);
         }
@@ -227,14 +286,24 @@ mod tests {
 
     #[test]
     fn older_names_still_work() {
-        assert!(load(&["--authenticate_slaves=true"]).unwrap().is("authenticate_agents", false));
+        assert!(
+            load(&["--authenticate_slaves=true"])
+                .unwrap()
+                .is("authenticate_agents", false)
+        );
     }
 
     #[test]
     fn arguments_win_over_variables_and_unknown_variables_do_not_matter() {
-        let environment = [("MESOS_QUORUM", "1"), ("MESOS_SOMETHING", "x")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let environment = [("MESOS_QUORUM", "1"), ("MESOS_SOMETHING", "x")]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()));
         let known = Known::master(Version(0, 28, 3));
-        let flags = Flags::load(&known, environment.clone().into_iter(), &["--quorum=2".to_owned()]).unwrap();
+        let flags = Flags::load(
+            &known,
+            environment.clone().into_iter(),
+            &["--quorum=2".to_owned()],
+        )
+        .unwrap();
         assert_eq!(flags.number("quorum"), Some(2));
         let flags = Flags::load(&known, environment.into_iter(), &[]).unwrap();
         assert_eq!(flags.number("quorum"), Some(1));
@@ -243,8 +312,22 @@ mod tests {
     #[test]
     fn releases_know_different_flags() {
         let policy = ["--reconfiguration_policy=additive".to_owned()];
-        assert!(Flags::load(&Known::agent(Version(0, 28, 3)), std::iter::empty(), &policy).is_err());
-        assert!(Flags::load(&Known::agent(Version(1, 11, 0)), std::iter::empty(), &policy).is_ok());
+        assert!(
+            Flags::load(
+                &Known::agent(Version(0, 28, 3)),
+                std::iter::empty(),
+                &policy
+            )
+            .is_err()
+        );
+        assert!(
+            Flags::load(
+                &Known::agent(Version(1, 11, 0)),
+                std::iter::empty(),
+                &policy
+            )
+            .is_ok()
+        );
     }
 
     #[test]

@@ -33,7 +33,12 @@ struct Entry {
 impl Tasks {
     /// No tasks yet. `docker` is the client to run containers with, where the containerizer is enabled.
     pub fn new(checkpoint: Checkpoint, docker: Option<String>, hostname: String) -> Self {
-        Self { checkpoint, docker, hostname, known: Mutex::new(BTreeMap::new()) }
+        Self {
+            checkpoint,
+            docker,
+            hostname,
+            known: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// The agent's memory.
@@ -47,7 +52,10 @@ impl Tasks {
 
     /// What became of every task.
     pub fn statuses(&self) -> Vec<TaskStatus> {
-        self.known().values().map(|entry| entry.status.clone()).collect()
+        self.known()
+            .values()
+            .map(|entry| entry.status.clone())
+            .collect()
     }
 
     /// Takes up the tasks of the agent's former run; those that are gone are forgotten.
@@ -62,7 +70,14 @@ impl Tasks {
             log::info(&format!("Recovered task {id} (pid {})", running.pid));
             let status = self.status(&running.task, agent, State::TaskRunning, running.started);
             let (pid, began_at) = (running.pid, running.began);
-            self.known().insert(id.clone(), Entry { status, running: Some(running), killed: false });
+            self.known().insert(
+                id.clone(),
+                Entry {
+                    status,
+                    running: Some(running),
+                    killed: false,
+                },
+            );
             let tasks = Arc::clone(self);
             tokio::spawn(async move {
                 // Not our child any more: all we can see is that it is gone.
@@ -76,7 +91,14 @@ impl Tasks {
 
     fn status(&self, task: &Task, agent: &str, state: State, started: f64) -> TaskStatus {
         let (task, hostname) = (task.clone(), self.hostname.clone());
-        TaskStatus { task, agent_id: agent.to_owned(), hostname, state, message: String::new(), started }
+        TaskStatus {
+            task,
+            agent_id: agent.to_owned(),
+            hostname,
+            state,
+            message: String::new(),
+            started,
+        }
     }
 
     /// Starts a task; how that went shows in its status.
@@ -85,9 +107,19 @@ impl Tasks {
             return;
         }
         let id = task.id.clone();
-        log::info(&format!("Launching task {id} for framework {}", task.framework_id));
+        log::info(&format!(
+            "Launching task {id} for framework {}",
+            task.framework_id
+        ));
         let status = self.status(&task, agent, State::TaskStaging, clock::seconds());
-        self.known().insert(id.clone(), Entry { status, running: None, killed: false });
+        self.known().insert(
+            id.clone(),
+            Entry {
+                status,
+                running: None,
+                killed: false,
+            },
+        );
         match self.spawn(agent, &task).await {
             Ok((mut child, running)) => {
                 if let Some(entry) = self.known().get_mut(&id) {
@@ -134,7 +166,13 @@ impl Tasks {
         let pid = child.id().context("the task ended at once")?;
         // Not waited for yet, so its entry is there even if it has ended.
         let (_, began) = entry_of(pid).context("no /proc")?;
-        let running = Running { task: task.clone(), pid, began, container: name, started: clock::seconds() };
+        let running = Running {
+            task: task.clone(),
+            pid,
+            began,
+            container: name,
+            started: clock::seconds(),
+        };
         self.checkpoint.remember(&running)?;
         Ok((child, running))
     }
@@ -150,8 +188,18 @@ impl Tasks {
         log::info(&format!("Killing task {id}"));
         if let (Some(name), Some(client)) = (&running.container, &self.docker) {
             // The status tells whether it worked.
-            let _ = Command::new(client).args(["stop", "-t", "2", name]).stdout(Stdio::null()).stderr(Stdio::null()).status().await;
-            let _ = Command::new(client).args(["rm", "-f", name]).stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+            let _ = Command::new(client)
+                .args(["stop", "-t", "2", name])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .await;
+            let _ = Command::new(client)
+                .args(["rm", "-f", name])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .await;
         }
         for signal in [Signal::TERM, Signal::KILL] {
             if began(running.pid) != Some(running.began) {
@@ -174,11 +222,26 @@ impl Tasks {
         self.checkpoint.forget(id);
         let killed = self.known().get(id).is_some_and(|entry| entry.killed);
         let (state, message) = match outcome {
-            _ if killed => (State::TaskKilled, "Command terminated with signal Terminated".to_owned()),
-            Some(status) if status.success() => (State::TaskFinished, "Command exited with status 0".to_owned()),
+            _ if killed => (
+                State::TaskKilled,
+                "Command terminated with signal Terminated".to_owned(),
+            ),
+            Some(status) if status.success() => (
+                State::TaskFinished,
+                "Command exited with status 0".to_owned(),
+            ),
             Some(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => (State::TaskFailed, format!("Command exited with status {code}")),
-                (None, signal) => (State::TaskFailed, format!("Command terminated with signal {}", signal.unwrap_or_default())),
+                (Some(code), _) => (
+                    State::TaskFailed,
+                    format!("Command exited with status {code}"),
+                ),
+                (None, signal) => (
+                    State::TaskFailed,
+                    format!(
+                        "Command terminated with signal {}",
+                        signal.unwrap_or_default()
+                    ),
+                ),
             },
             None => (State::TaskFailed, "Executor terminated".to_owned()),
         };
@@ -194,9 +257,15 @@ impl Tasks {
             entry.running = None;
         }
         // Enough of the past for whoever asks what happened.
-        let ended: Vec<String> = known.iter().filter(|(_, entry)| !entry.status.state.alive()).map(|(id, _)| id.clone()).collect();
+        let ended: Vec<String> = known
+            .iter()
+            .filter(|(_, entry)| !entry.status.state.alive())
+            .map(|(id, _)| id.clone())
+            .collect();
         if ended.len() > 100 {
-            let oldest = ended.into_iter().min_by(|a, b| known[a].status.started.total_cmp(&known[b].status.started));
+            let oldest = ended
+                .into_iter()
+                .min_by(|a, b| known[a].status.started.total_cmp(&known[b].status.started));
             oldest.map(|id| known.remove(&id));
         }
     }
@@ -222,12 +291,24 @@ fn shell(task: &Task) -> anyhow::Result<Command> {
 
 /// The arguments of the `docker run` that is the task.
 fn docker_arguments(task: &Task, docker: &Docker, name: &str, sandbox: &Path) -> Vec<String> {
-    let mut arguments: Vec<String> = ["-H", "unix:///var/run/docker.sock", "run"].map(String::from).to_vec();
+    let mut arguments: Vec<String> = ["-H", "unix:///var/run/docker.sock", "run"]
+        .map(String::from)
+        .to_vec();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares and bytes are far below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "shares and bytes are far below 2^53"
+    )]
     {
-        add("--cpu-shares", format!("{}", ((task.cpus * 1024.0) as u64).max(2)));
-        add("--memory", format!("{}", ((task.mem.max(32.0)) as u64) * 1024 * 1024));
+        add(
+            "--cpu-shares",
+            format!("{}", ((task.cpus * 1024.0) as u64).max(2)),
+        );
+        add(
+            "--memory",
+            format!("{}", ((task.mem.max(32.0)) as u64) * 1024 * 1024),
+        );
     }
     for (name, value) in &task.env {
         add("-e", format!("{name}={value}"));
@@ -239,7 +320,10 @@ fn docker_arguments(task: &Task, docker: &Docker, name: &str, sandbox: &Path) ->
     }
     add("--net", docker.network.clone());
     for port in &docker.ports {
-        add("-p", format!("{}:{}/{}", port.host, port.container, port.protocol));
+        add(
+            "-p",
+            format!("{}:{}/{}", port.host, port.container, port.protocol),
+        );
     }
     for (key, value) in &docker.parameters {
         arguments.push(format!("--{key}={value}"));
@@ -250,7 +334,9 @@ fn docker_arguments(task: &Task, docker: &Docker, name: &str, sandbox: &Path) ->
     arguments.extend(["--name".to_owned(), name.to_owned()]);
     match &task.command {
         Some(command) => {
-            arguments.extend(["--entrypoint", "/bin/sh", &docker.image, "-c", command].map(str::to_owned));
+            arguments.extend(
+                ["--entrypoint", "/bin/sh", &docker.image, "-c", command].map(str::to_owned),
+            );
         }
         None => {
             arguments.push(docker.image.clone());
@@ -261,21 +347,34 @@ fn docker_arguments(task: &Task, docker: &Docker, name: &str, sandbox: &Path) ->
 }
 
 async fn has_image(client: &str, image: &str) -> bool {
-    let found = Command::new(client).args(["inspect", "--type", "image", image]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = Command::new(client)
+        .args(["inspect", "--type", "image", image])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     found.await.is_ok_and(|status| status.success())
 }
 
 async fn pull(client: &str, image: &str) -> anyhow::Result<()> {
-    let output = Command::new(client).args(["pull", image]).output().await.context("cannot run docker")?;
+    let output = Command::new(client)
+        .args(["pull", image])
+        .output()
+        .await
+        .context("cannot run docker")?;
     if !output.status.success() {
-        anyhow::bail!("Failed to launch container: Failed to run 'docker pull {image}': {}", String::from_utf8_lossy(&output.stderr).trim());
+        anyhow::bail!(
+            "Failed to launch container: Failed to run 'docker pull {image}': {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }
 
 /// When a process began, in ticks since boot; `None` when there is none, or only its remains.
 fn began(pid: u32) -> Option<u64> {
-    entry_of(pid).filter(|(state, _)| state != "Z").map(|(_, began)| began)
+    entry_of(pid)
+        .filter(|(state, _)| state != "Z")
+        .map(|(_, began)| began)
 }
 
 /// A process's state and when it began.
@@ -332,9 +431,18 @@ mod tests {
         let tasks = tasks(directory.path());
         let task = task("echo port $PORT0");
         tasks.start("S0", task.clone()).await;
-        assert_eq!(state(&tasks, State::TaskFinished).await.message, "Command exited with status 0");
-        let sandbox = directory.path().join(format!("slaves/S0/frameworks/f/executors/{}/runs/latest", task.id));
-        assert_eq!(std::fs::read_to_string(sandbox.join("stdout")).unwrap(), "port 31000\n");
+        assert_eq!(
+            state(&tasks, State::TaskFinished).await.message,
+            "Command exited with status 0"
+        );
+        let sandbox = directory.path().join(format!(
+            "slaves/S0/frameworks/f/executors/{}/runs/latest",
+            task.id
+        ));
+        assert_eq!(
+            std::fs::read_to_string(sandbox.join("stdout")).unwrap(),
+            "port 31000\n"
+        );
     }
 
     #[tokio::test]
@@ -342,7 +450,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let tasks = tasks(directory.path());
         tasks.start("S0", task("exit 3")).await;
-        assert_eq!(state(&tasks, State::TaskFailed).await.message, "Command exited with status 3");
+        assert_eq!(
+            state(&tasks, State::TaskFailed).await.message,
+            "Command exited with status 3"
+        );
     }
 
     #[tokio::test]
@@ -364,13 +475,18 @@ mod tests {
         let docker = Docker {
             image: "nginx-image".into(),
             network: "bridge".into(),
-            ports: vec![PortMapping { container: 80, host: 31000, protocol: "tcp".into() }],
+            ports: vec![PortMapping {
+                container: 80,
+                host: 31000,
+                protocol: "tcp".into(),
+            }],
             parameters: vec![("hostname".into(), "a.corp.org".into())],
             volumes: Vec::new(),
             privileged: false,
             force_pull: false,
         };
-        let arguments = docker_arguments(&task("nginx"), &docker, "mesos-1", Path::new("/s")).join(" ");
+        let arguments =
+            docker_arguments(&task("nginx"), &docker, "mesos-1", Path::new("/s")).join(" ");
         assert_eq!(
             arguments,
             "-H unix:///var/run/docker.sock run --cpu-shares 102 --memory 33554432 -e PORT0=31000 \

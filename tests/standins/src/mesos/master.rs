@@ -41,13 +41,23 @@ impl Master {
 
 /// Runs `mesos-master`.
 pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
-    let Some((version, flags)) = super::start("mesos-master", Known::master, arguments)? else { return Ok(()) };
+    let Some((version, flags)) = super::start("mesos-master", Known::master, arguments)? else {
+        return Ok(());
+    };
     let zk = check(version, &flags)?;
     let place = Place::of(&flags, 5050)?;
     let (bind, address) = (place.bind, place.address());
-    let name = if version < Version(1, 0, 0) { "slave" } else { "agent" };
+    let name = if version < Version(1, 0, 0) {
+        "slave"
+    } else {
+        "agent"
+    };
     let patience = flags.duration(&format!("{name}_ping_timeout"), Duration::from_secs(15))
-        * u32::try_from(flags.number(&format!("max_{name}_ping_timeouts")).unwrap_or(5))?;
+        * u32::try_from(
+            flags
+                .number(&format!("max_{name}_ping_timeouts"))
+                .unwrap_or(5),
+        )?;
     let leader = match &zk {
         Some(_) => detector::detect(flags.get("zk").unwrap_or_default())?,
         None => detector::detect(&address.to_string())?,
@@ -62,7 +72,10 @@ pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
         cluster: Mutex::new(Cluster::new(id.clone(), patience)),
         flags,
     });
-    log::info(&format!("Master {id} ({}) started on {address}", master.place.hostname));
+    log::info(&format!(
+        "Master {id} ({}) started on {address}",
+        master.place.hostname
+    ));
     let server = http::serve(bind, master_api::router(&master));
     let candidate = async {
         match &zk {
@@ -82,19 +95,28 @@ pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
 /// What the real master checks before it does anything.
 fn check(version: Version, flags: &Flags) -> anyhow::Result<Option<ZkUrl>> {
     if flags.get("registry").unwrap_or("replicated_log") == "replicated_log" {
-        let Some(work_dir) = flags.get("work_dir").filter(|work_dir| !work_dir.is_empty()) else {
+        let Some(work_dir) = flags
+            .get("work_dir")
+            .filter(|work_dir| !work_dir.is_empty())
+        else {
             bail!("--work_dir needed for replicated log based registry");
         };
         std::fs::create_dir_all(Path::new(work_dir).join("replicated_log"))
             .with_context(|| format!("Failed to create work directory '{work_dir}'"))?;
         if flags.get("zk").is_some() && flags.number("quorum").is_none() {
-            bail!("Need to specify --quorum for replicated log based registry when using ZooKeeper");
+            bail!(
+                "Need to specify --quorum for replicated log based registry when using ZooKeeper"
+            );
         }
     }
     if version >= Version(1, 0, 0) && flags.is("registry_strict", false) {
         bail!("--registry_strict is not supported and must not be used");
     }
-    flags.get("zk").map(|text| ZkUrl::parse(text).context("Error parsing ZooKeeper URL")).transpose().map_err(flatten)
+    flags
+        .get("zk")
+        .map(|text| ZkUrl::parse(text).context("Error parsing ZooKeeper URL"))
+        .transpose()
+        .map_err(flatten)
 }
 
 /// One line for an error with its causes, as the daemons print them.
@@ -126,9 +148,19 @@ async fn candidacy(master: &Arc<Master>, client: &Client, url: &ZkUrl) -> anyhow
     let info = information(master);
     let logs = zk::join(&url.path, "log_replicas");
     zk::enter(client, &logs, "", info.to_string().as_bytes()).await?;
-    let own = zk::enter(client, &url.path, detector::PREFIX, info.to_string().as_bytes()).await?;
+    let own = zk::enter(
+        client,
+        &url.path,
+        detector::PREFIX,
+        info.to_string().as_bytes(),
+    )
+    .await?;
     let mut members = zk::follow(client, &url.path, detector::PREFIX);
-    while members.borrow_and_update().first().is_none_or(|first| first.node != own) {
+    while members
+        .borrow_and_update()
+        .first()
+        .is_none_or(|first| first.node != own)
+    {
         members.changed().await.context("ZooKeeper session lost")?;
     }
     log::info("Elected as the leading master!");
@@ -141,12 +173,17 @@ async fn candidacy(master: &Arc<Master>, client: &Client, url: &ZkUrl) -> anyhow
 /// than it takes, and the supervisor starts it anew: what a mistaken quorum looks like in the real thing.
 async fn recover(master: &Master, client: &Client, logs: &str) -> anyhow::Result<()> {
     let quorum = usize::try_from(master.flags.number("quorum").unwrap_or(1))?;
-    let patience = master.flags.duration("registry_fetch_timeout", Duration::from_secs(60));
+    let patience = master
+        .flags
+        .duration("registry_fetch_timeout", Duration::from_secs(60));
     log::info("Recovering from registrar");
     let mut replicas = zk::follow(client, logs, "");
     let enough = replicas.wait_for(|replicas| replicas.len() >= quorum);
     if tokio::time::timeout(patience, enough).await.is_err() {
-        bail!("Recovery failed: Failed to recover registrar: Failed to perform fetch within {}", in_words(patience));
+        bail!(
+            "Recovery failed: Failed to recover registrar: Failed to perform fetch within {}",
+            in_words(patience)
+        );
     }
     log::info("Successfully recovered the registry");
     Ok(())
@@ -190,8 +227,14 @@ mod tests {
 
     #[test]
     fn what_must_be_given_is_asked_for() {
-        let work_dir = format!("--work_dir={}", tempfile::tempdir().unwrap().path().display());
-        assert_eq!(checked(&["--zk=zk://h:1/m", "--quorum=1"]), "--work_dir needed for replicated log based registry");
+        let work_dir = format!(
+            "--work_dir={}",
+            tempfile::tempdir().unwrap().path().display()
+        );
+        assert_eq!(
+            checked(&["--zk=zk://h:1/m", "--quorum=1"]),
+            "--work_dir needed for replicated log based registry"
+        );
         assert_eq!(
             checked(&["--zk=zk://h:1/m", &work_dir]),
             "Need to specify --quorum for replicated log based registry when using ZooKeeper"

@@ -19,27 +19,57 @@ type Shared = State<Arc<Master>>;
 
 /// Every route, with and without `/master` in front.
 pub(super) fn router(master: &Arc<Master>) -> Router {
-    let mut public = Router::new()
-        .route("/health", get(|| async { StatusCode::OK }))
-        .route("/redirect", get(redirect))
-        .route("/flags", get(|State(master): Shared| async move { Json(json!({"flags": master.flags.to_json()})) }))
-        .route("/slaves", get(|master: Shared, uri: Uri| leading(master, uri, slaves)))
-        .route("/frameworks", get(|master: Shared, uri: Uri| leading(master, uri, frameworks)))
-        .route("/tasks", get(|master: Shared, uri: Uri| leading(master, uri, tasks)))
-        .route("/state", get(|master: Shared, uri: Uri| leading(master, uri, state)))
-        .route("/state-summary", get(|master: Shared, uri: Uri| leading(master, uri, state)));
+    let mut public =
+        Router::new()
+            .route("/health", get(|| async { StatusCode::OK }))
+            .route("/redirect", get(redirect))
+            .route(
+                "/flags",
+                get(|State(master): Shared| async move {
+                    Json(json!({"flags": master.flags.to_json()}))
+                }),
+            )
+            .route(
+                "/slaves",
+                get(|master: Shared, uri: Uri| leading(master, uri, slaves)),
+            )
+            .route(
+                "/frameworks",
+                get(|master: Shared, uri: Uri| leading(master, uri, frameworks)),
+            )
+            .route(
+                "/tasks",
+                get(|master: Shared, uri: Uri| leading(master, uri, tasks)),
+            )
+            .route(
+                "/state",
+                get(|master: Shared, uri: Uri| leading(master, uri, state)),
+            )
+            .route(
+                "/state-summary",
+                get(|master: Shared, uri: Uri| leading(master, uri, state)),
+            );
     // `.json` paths were dropped one release at a time; 1.11 has none.
     if master.version < Version(1, 11, 0) {
         public = public
-            .route("/state.json", get(|master: Shared, uri: Uri| leading(master, uri, state)))
-            .route("/tasks.json", get(|master: Shared, uri: Uri| leading(master, uri, tasks)));
+            .route(
+                "/state.json",
+                get(|master: Shared, uri: Uri| leading(master, uri, state)),
+            )
+            .route(
+                "/tasks.json",
+                get(|master: Shared, uri: Uri| leading(master, uri, tasks)),
+            );
     }
     Router::new()
         .merge(public.clone())
         .nest("/master", public)
         .route("/version", get(version))
         .route("/metrics/snapshot", get(metrics))
-        .route("/", get(|State(master): Shared| async move { page(&master) }))
+        .route(
+            "/",
+            get(|State(master): Shared| async move { page(&master) }),
+        )
         .route("/standins/agents", post(hear_agent))
         .route("/standins/frameworks", post(hear_framework))
         .route("/standins/tasks", post(launch))
@@ -63,7 +93,11 @@ async fn redirect(State(master): Shared) -> Response {
 fn to_leader(master: &Master, path: &str) -> Response {
     let leader = master.leader.borrow().clone();
     match leader {
-        Some(leader) => http::redirect(&format!("//{}:{}{path}", leader.hostname, leader.address.port())),
+        Some(leader) => http::redirect(&format!(
+            "//{}:{}{path}",
+            leader.hostname,
+            leader.address.port()
+        )),
         None => (StatusCode::SERVICE_UNAVAILABLE, "No leader elected").into_response(),
     }
 }
@@ -107,7 +141,9 @@ fn state(master: &Master) -> Value {
 }
 
 async fn version(State(master): Shared) -> Json<Value> {
-    Json(json!({"version": master.version.to_string(), "build_user": "standin", "git_tag": master.version.to_string()}))
+    Json(
+        json!({"version": master.version.to_string(), "build_user": "standin", "git_tag": master.version.to_string()}),
+    )
 }
 
 async fn metrics(State(master): Shared) -> Json<Value> {
@@ -126,7 +162,10 @@ async fn metrics(State(master): Shared) -> Json<Value> {
 }
 
 fn page(master: &Master) -> Response {
-    let text = format!("<!doctype html><title>Mesos</title><p>A stand-in for Mesos {} on {}\n", master.version, master.place.hostname);
+    let text = format!(
+        "<!doctype html><title>Mesos</title><p>A stand-in for Mesos {} on {}\n",
+        master.version, master.place.hostname
+    );
     axum::response::Html(text).into_response()
 }
 
@@ -152,18 +191,40 @@ struct Launch {
 }
 
 async fn launch(State(master): Shared, Json(launch): Json<Launch>) -> Response {
-    forward(&master, &launch.agent, "/standins/tasks", &json!(launch.task)).await
+    forward(
+        &master,
+        &launch.agent,
+        "/standins/tasks",
+        &json!(launch.task),
+    )
+    .await
 }
 
 async fn kill(State(master): Shared, Path((agent, task)): Path<(String, String)>) -> Response {
-    forward(&master, &agent, &format!("/standins/tasks/{task}/kill"), &Value::Null).await
+    forward(
+        &master,
+        &agent,
+        &format!("/standins/tasks/{task}/kill"),
+        &Value::Null,
+    )
+    .await
 }
 
 async fn forward(master: &Master, agent: &str, path: &str, body: &Value) -> Response {
     let Some(address) = master.cluster().address_of(agent) else {
-        return refuse(StatusCode::NOT_FOUND, &format!("agent {agent} is not active"));
+        return refuse(
+            StatusCode::NOT_FOUND,
+            &format!("agent {agent} is not active"),
+        );
     };
-    match http::call("POST", &format!("http://{address}{path}"), Some(body), Duration::from_secs(5)).await {
+    match http::call(
+        "POST",
+        &format!("http://{address}{path}"),
+        Some(body),
+        Duration::from_secs(5),
+    )
+    .await
+    {
         Ok(answer) => Json(answer).into_response(),
         Err(error) => refuse(StatusCode::BAD_GATEWAY, &format!("{error:#}")),
     }

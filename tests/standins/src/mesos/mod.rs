@@ -27,7 +27,11 @@ use std::net::{IpAddr, SocketAddr};
 const NEWEST: Version = Version(1, 11, 0);
 
 /// Flags of a daemon, or `None` when it only had to print something.
-fn start(name: &str, known: impl Fn(Version) -> Known, arguments: &[String]) -> anyhow::Result<Option<(Version, Flags)>> {
+fn start(
+    name: &str,
+    known: impl Fn(Version) -> Known,
+    arguments: &[String],
+) -> anyhow::Result<Option<(Version, Flags)>> {
     let version = Version::installed("mesos", NEWEST);
     let flags = Flags::load(&known(version), std::env::vars(), arguments)
         .with_context(|| format!("See `{name} --help` for a list of supported flags."))
@@ -37,7 +41,9 @@ fn start(name: &str, known: impl Fn(Version) -> Known, arguments: &[String]) -> 
         return Ok(None);
     }
     if flags.is("help", false) {
-        write_out(&format!("Usage: {name} [options]\n\nA stand-in for {name} {version}; see the documentation of Mesos for its flags."));
+        write_out(&format!(
+            "Usage: {name} [options]\n\nA stand-in for {name} {version}; see the documentation of Mesos for its flags."
+        ));
         return Ok(None);
     }
     if let Some(directory) = flags.get("log_dir") {
@@ -65,26 +71,42 @@ struct Place {
 impl Place {
     fn of(flags: &Flags, default_port: u16) -> anyhow::Result<Self> {
         let port = |name| -> anyhow::Result<Option<u16>> {
-            flags.number(name).map(u16::try_from).transpose().with_context(|| format!("Invalid --{name}"))
+            flags
+                .number(name)
+                .map(u16::try_from)
+                .transpose()
+                .with_context(|| format!("Invalid --{name}"))
         };
         let listen = match flags.get("ip") {
-            Some(ip) => ip.trim().parse().with_context(|| format!("Failed to parse --ip={ip}"))?,
+            Some(ip) => ip
+                .trim()
+                .parse()
+                .with_context(|| format!("Failed to parse --ip={ip}"))?,
             None => names::ANY,
         };
         let bind = SocketAddr::new(listen, port("port")?.unwrap_or(default_port));
         let ip = match flags.get("advertise_ip") {
-            Some(ip) => ip.parse().with_context(|| format!("Failed to parse --advertise_ip={ip}"))?,
+            Some(ip) => ip
+                .parse()
+                .with_context(|| format!("Failed to parse --advertise_ip={ip}"))?,
             None => names::advertised(listen)?,
         };
         if ip.is_loopback() {
-            log::warning("\n**************************************************\nBound to loopback interface! Cannot communicate with remote peers. You might want to set '--ip' flag to a routable IP address.\n**************************************************");
+            log::warning(
+                "\n**************************************************\nBound to loopback interface! Cannot communicate with remote peers. You might want to set '--ip' flag to a routable IP address.\n**************************************************",
+            );
         }
         let hostname = match flags.get("hostname") {
             Some(hostname) => hostname.to_owned(),
             None if !flags.is("hostname_lookup", true) => ip.to_string(),
             None => names::name_of(ip).unwrap_or_else(|| ip.to_string()),
         };
-        Ok(Self { bind, ip, port: port("advertise_port")?.unwrap_or(bind.port()), hostname })
+        Ok(Self {
+            bind,
+            ip,
+            port: port("advertise_port")?.unwrap_or(bind.port()),
+            hostname,
+        })
     }
 
     fn address(&self) -> SocketAddr {
@@ -94,5 +116,8 @@ impl Place {
 
 /// An identifier like those of Mesos.
 fn uuid() -> anyhow::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("no random source")?.trim().to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .context("no random source")?
+        .trim()
+        .to_owned())
 }

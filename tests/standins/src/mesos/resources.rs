@@ -24,15 +24,23 @@ impl Resources {
     pub fn of_agent(flag: Option<&str>, work_dir: &Path) -> anyhow::Result<Self> {
         let mut resources = Self::of_host(work_dir);
         if let Some(flag) = flag.filter(|flag| !flag.trim().is_empty()) {
-            resources.set_all(flag).with_context(|| format!("Failed to determine agent resources from '{flag}'"))?;
+            resources
+                .set_all(flag)
+                .with_context(|| format!("Failed to determine agent resources from '{flag}'"))?;
         }
         Ok(resources)
     }
 
     fn of_host(work_dir: &Path) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_of(&text)).unwrap_or(1024.0);
-        #[expect(clippy::cast_precision_loss, reason = "no host has 2^52 processors, nor a disk of as many megabytes")]
+        let total = std::fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|text| memory_of(&text))
+            .unwrap_or(1024.0);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no host has 2^52 processors, nor a disk of as many megabytes"
+        )]
         let (cpus, disk) = (cpus as f64, disk_of(work_dir).unwrap_or(10 * 1024) as f64);
         Self {
             cpus,
@@ -43,8 +51,14 @@ impl Resources {
     }
 
     fn set_all(&mut self, flag: &str) -> anyhow::Result<()> {
-        for item in flag.split(';').map(str::trim).filter(|item| !item.is_empty()) {
-            let (name, value) = item.split_once(':').with_context(|| format!("Bad value for resources, missing or extra ':' in {item}"))?;
+        for item in flag
+            .split(';')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
+            let (name, value) = item.split_once(':').with_context(|| {
+                format!("Bad value for resources, missing or extra ':' in {item}")
+            })?;
             let name = name.split('(').next().unwrap_or(name);
             match name {
                 "cpus" => self.cpus = number(value)?,
@@ -66,7 +80,11 @@ impl Resources {
     }
 
     fn ports_text(&self) -> String {
-        let ranges: Vec<String> = self.ports.iter().map(|(from, to)| format!("{from}-{to}")).collect();
+        let ranges: Vec<String> = self
+            .ports
+            .iter()
+            .map(|(from, to)| format!("{from}-{to}"))
+            .collect();
         format!("[{}]", ranges.join(", "))
     }
 
@@ -77,38 +95,69 @@ impl Resources {
 
     /// Whether everything in `self` is in `larger` too: what `--reconfiguration_policy=additive` asks.
     pub fn within(&self, larger: &Self) -> bool {
-        let offered = |port| larger.ports.iter().any(|(from, to)| (*from..=*to).contains(&port));
-        self.cpus <= larger.cpus && self.mem <= larger.mem && self.disk <= larger.disk && self.all_ports().all(offered)
+        let offered = |port| {
+            larger
+                .ports
+                .iter()
+                .any(|(from, to)| (*from..=*to).contains(&port))
+        };
+        self.cpus <= larger.cpus
+            && self.mem <= larger.mem
+            && self.disk <= larger.disk
+            && self.all_ports().all(offered)
     }
 }
 
 impl std::fmt::Display for Resources {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(to, "cpus(*):{}; mem(*):{}; disk(*):{}; ports(*):{}", self.cpus, self.mem, self.disk, self.ports_text())
+        write!(
+            to,
+            "cpus(*):{}; mem(*):{}; disk(*):{}; ports(*):{}",
+            self.cpus,
+            self.mem,
+            self.disk,
+            self.ports_text()
+        )
     }
 }
 
 /// Reads `--attributes`.
 pub fn attributes(flag: Option<&str>) -> anyhow::Result<BTreeMap<String, String>> {
     let mut attributes = BTreeMap::new();
-    for item in flag.unwrap_or_default().split([';', '\n']).map(str::trim).filter(|item| !item.is_empty()) {
-        let Some((name, value)) = item.split_once(':') else { bail!("Invalid attribute key:value pair '{item}'") };
+    for item in flag
+        .unwrap_or_default()
+        .split([';', '\n'])
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
+        let Some((name, value)) = item.split_once(':') else {
+            bail!("Invalid attribute key:value pair '{item}'")
+        };
         attributes.insert(name.trim().to_owned(), value.trim().to_owned());
     }
     Ok(attributes)
 }
 
 fn number(text: &str) -> anyhow::Result<f64> {
-    text.trim().parse().with_context(|| format!("Expecting a number, found '{text}'"))
+    text.trim()
+        .parse()
+        .with_context(|| format!("Expecting a number, found '{text}'"))
 }
 
 fn ranges(text: &str) -> anyhow::Result<Vec<(u16, u16)>> {
-    let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    let inner = inner.with_context(|| format!("Expecting ranges like [31000-32000], found '{text}'"))?;
+    let inner = text
+        .trim()
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let inner =
+        inner.with_context(|| format!("Expecting ranges like [31000-32000], found '{text}'"))?;
     inner
         .split(',')
         .map(|range| {
-            let (from, to) = range.trim().split_once('-').with_context(|| format!("Expecting one or more ranges in '{text}'"))?;
+            let (from, to) = range
+                .trim()
+                .split_once('-')
+                .with_context(|| format!("Expecting one or more ranges in '{text}'"))?;
             Ok((from.trim().parse()?, to.trim().parse()?))
         })
         .collect()
@@ -116,7 +165,11 @@ fn ranges(text: &str) -> anyhow::Result<Vec<(u16, u16)>> {
 
 /// As in Mesos: so much is left to the host, or half of it all.
 fn left_over(total: f64, host: f64) -> f64 {
-    if total > 2.0 * host { (total - host).floor() } else { (total / 2.0).floor() }
+    if total > 2.0 * host {
+        (total - host).floor()
+    } else {
+        (total / 2.0).floor()
+    }
 }
 
 fn disk_of(directory: &Path) -> Option<u64> {
@@ -125,8 +178,15 @@ fn disk_of(directory: &Path) -> Option<u64> {
 }
 
 fn memory_of(meminfo: &str) -> Option<f64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .map(|kilobytes| kilobytes / 1024.0)
 }
 
 #[cfg(test)]
@@ -139,9 +199,13 @@ mod tests {
 
     #[test]
     fn the_flag_wins_over_the_host() {
-        let resources = read("cpus(*):1.5;mem:512;ports(*):[31000-31001, 8000-8000];bugs:{a,b}").unwrap();
+        let resources =
+            read("cpus(*):1.5;mem:512;ports(*):[31000-31001, 8000-8000];bugs:{a,b}").unwrap();
         assert_eq!((resources.cpus, resources.mem), (1.5, 512.0));
-        assert_eq!(resources.all_ports().collect::<Vec<_>>(), [31_000, 31_001, 8000]);
+        assert_eq!(
+            resources.all_ports().collect::<Vec<_>>(),
+            [31_000, 31_001, 8000]
+        );
         assert_eq!(resources.ports_text(), "[31000-31001, 8000-8000]");
     }
 

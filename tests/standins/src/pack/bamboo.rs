@@ -14,9 +14,21 @@ pub fn archive(program: &Path, www: &Path) -> anyhow::Result<Archive> {
     let tree = Tree::new()?;
     tree.program(&inside("bamboo"), program)?
         .file(&inside("VERSION"), 0o644, &format!("{VERSION}\n"))?
-        .file(&inside("config/production.example.json"), 0o644, include_str!("../../assets/bamboo/production.example.json"))?
-        .file(&inside("config/haproxy_template.cfg"), 0o644, include_str!("../../assets/bamboo/haproxy_template.cfg"))?
-        .file(&inside("webapp/index.html"), 0o644, include_str!("../../assets/bamboo/index.html"))?;
+        .file(
+            &inside("config/production.example.json"),
+            0o644,
+            include_str!("../../assets/bamboo/production.example.json"),
+        )?
+        .file(
+            &inside("config/haproxy_template.cfg"),
+            0o644,
+            include_str!("../../assets/bamboo/haproxy_template.cfg"),
+        )?
+        .file(
+            &inside("webapp/index.html"),
+            0o644,
+            include_str!("../../assets/bamboo/index.html"),
+        )?;
     let name = format!("{folder}.tar.gz");
     tree.tarball(&www.join(&name))?;
     let sha256 = sha256(&www.join(&name))?;

@@ -31,7 +31,13 @@ impl Deb {
 
     /// The control file, which the repository's index repeats.
     pub fn control(&self, architecture: &str) -> String {
-        let Self { name, version, fields, description, .. } = self;
+        let Self {
+            name,
+            version,
+            fields,
+            description,
+            ..
+        } = self;
         format!(
             "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: mini-play tests <standins@lab.invalid>\n\
              Section: misc\nPriority: extra\n{fields}Description: {description}\n A stand-in for tests, not the real program.\n"
@@ -42,7 +48,8 @@ impl Deb {
     pub fn write(&self, architecture: &str, file: &Path) -> anyhow::Result<()> {
         self.tree.seal()?;
         let conffiles = self.conffiles()?;
-        self.tree.file("DEBIAN/control", 0o644, &self.control(architecture))?;
+        self.tree
+            .file("DEBIAN/control", 0o644, &self.control(architecture))?;
         if !conffiles.is_empty() {
             self.tree.file("DEBIAN/conffiles", 0o644, &conffiles)?;
         }
@@ -50,7 +57,10 @@ impl Deb {
             self.tree.file(&format!("DEBIAN/{name}"), 0o755, script)?;
         }
         let mut build = Command::new("dpkg-deb");
-        build.args(["--root-owner-group", "-Zgzip", "-z1", "--build"]).arg(self.tree.root()).arg(file);
+        build
+            .args(["--root-owner-group", "-Zgzip", "-z1", "--build"])
+            .arg(self.tree.root())
+            .arg(file);
         tool(&mut build).with_context(|| format!("cannot build {}", self.name))?;
         Ok(())
     }
@@ -64,7 +74,10 @@ impl Deb {
                 if entry.file_type()?.is_dir() {
                     open.push(entry.path());
                 } else {
-                    found.push(format!("/{}\n", entry.path().strip_prefix(self.tree.root())?.display()));
+                    found.push(format!(
+                        "/{}\n",
+                        entry.path().strip_prefix(self.tree.root())?.display()
+                    ));
                 }
             }
         }
@@ -80,12 +93,25 @@ mod tests {
     #[test]
     fn a_package_has_its_fields_and_conffiles() {
         let tree = Tree::new().unwrap();
-        tree.file("etc/thing/zk", 0o644, "x\n").unwrap().file("usr/bin/thing", 0o755, "#!/bin/sh\n").unwrap();
-        let deb = Deb { name: "thing", version: "1.0", fields: "Depends: dash\n", description: "a thing", scripts: vec![("postinst", "#!/bin/sh\n")], tree };
+        tree.file("etc/thing/zk", 0o644, "x\n")
+            .unwrap()
+            .file("usr/bin/thing", 0o755, "#!/bin/sh\n")
+            .unwrap();
+        let deb = Deb {
+            name: "thing",
+            version: "1.0",
+            fields: "Depends: dash\n",
+            description: "a thing",
+            scripts: vec![("postinst", "#!/bin/sh\n")],
+            tree,
+        };
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(deb.file_name("amd64"));
         deb.write("amd64", &file).unwrap();
-        let ask = |arguments: &[&str]| String::from_utf8(tool(Command::new("dpkg-deb").args(arguments).arg(&file)).unwrap()).unwrap();
+        let ask = |arguments: &[&str]| {
+            String::from_utf8(tool(Command::new("dpkg-deb").args(arguments).arg(&file)).unwrap())
+                .unwrap()
+        };
         assert!(ask(&["--field"]).contains("Depends: dash"));
         assert_eq!(deb.conffiles().unwrap(), "/etc/thing/zk\n");
         assert!(ask(&["--contents"]).contains("-rwxr-xr-x root/root"));

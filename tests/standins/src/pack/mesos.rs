@@ -6,27 +6,57 @@ use crate::version::Version;
 use std::path::Path;
 
 /// The releases offered, oldest first: before and after 1.0, and one to upgrade to.
-pub const VERSIONS: [&str; 3] = ["0.28.3-2.0.1.standin1", "1.9.0-2.0.1.standin1", "1.11.0-2.0.1.standin1"];
+pub const VERSIONS: [&str; 3] = [
+    "0.28.3-2.0.1.standin1",
+    "1.9.0-2.0.1.standin1",
+    "1.11.0-2.0.1.standin1",
+];
 
 /// Like the real ones, except that Java and -dev packages are left out: nothing here needs them and hosts are many.
-const FIELDS: &str = "Depends: libsvn1, bsdutils\nRecommends: zookeeper, zookeeperd, zookeeper-bin\n";
+const FIELDS: &str =
+    "Depends: libsvn1, bsdutils\nRecommends: zookeeper, zookeeperd, zookeeper-bin\n";
 
 /// One release.
 pub fn package(program: &Path, version: &'static str) -> anyhow::Result<Deb> {
     let later = Version::parse(version).is_some_and(|version| version >= Version(1, 0, 0));
     let tree = Tree::new()?;
-    let wrapper = include_str!("../../assets/mesos/mesos-init-wrapper").replace("@LATER@", if later { "yes" } else { "no" });
+    let wrapper = include_str!("../../assets/mesos/mesos-init-wrapper")
+        .replace("@LATER@", if later { "yes" } else { "no" });
     tree.program("usr/sbin/mesos-master", program)?
         .file("usr/bin/mesos-init-wrapper", 0o755, &wrapper)?
         .file("usr/share/standins/mesos.version", 0o644, version)?
         .file("usr/share/java/mesos-standin.jar", 0o644, "")?
-        .file("usr/lib/libmesos.so", 0o644, "A stand-in: programs that load libmesos look for this file.\n")?
+        .file(
+            "usr/lib/libmesos.so",
+            0o644,
+            "A stand-in: programs that load libmesos look for this file.\n",
+        )?
         .link("usr/local/lib/libmesos.so", "../../lib/libmesos.so")?
-        .file("lib/systemd/system/mesos-master.service", 0o644, include_str!("../../assets/mesos/mesos-master.service"))?
-        .file("lib/systemd/system/mesos-slave.service", 0o644, include_str!("../../assets/mesos/mesos-slave.service"))?
-        .file("etc/default/mesos", 0o644, "LOGS=/var/log/mesos\nULIMIT=\"-n 8192\"\n")?
-        .file("etc/default/mesos-master", 0o644, "PORT=5050\nZK=`cat /etc/mesos/zk`\n")?
-        .file("etc/default/mesos-slave", 0o644, "MASTER=`cat /etc/mesos/zk`\n")?
+        .file(
+            "lib/systemd/system/mesos-master.service",
+            0o644,
+            include_str!("../../assets/mesos/mesos-master.service"),
+        )?
+        .file(
+            "lib/systemd/system/mesos-slave.service",
+            0o644,
+            include_str!("../../assets/mesos/mesos-slave.service"),
+        )?
+        .file(
+            "etc/default/mesos",
+            0o644,
+            "LOGS=/var/log/mesos\nULIMIT=\"-n 8192\"\n",
+        )?
+        .file(
+            "etc/default/mesos-master",
+            0o644,
+            "PORT=5050\nZK=`cat /etc/mesos/zk`\n",
+        )?
+        .file(
+            "etc/default/mesos-slave",
+            0o644,
+            "MASTER=`cat /etc/mesos/zk`\n",
+        )?
         .file("etc/mesos/zk", 0o644, "zk://localhost:2181/mesos\n")?
         .file("etc/mesos-master/work_dir", 0o644, "/var/lib/mesos\n")?
         .file("etc/mesos-master/quorum", 0o644, "1\n")?
@@ -44,5 +74,12 @@ pub fn package(program: &Path, version: &'static str) -> anyhow::Result<Deb> {
         ("postinst", include_str!("../../assets/mesos/postinst")),
         ("postrm", include_str!("../../assets/mesos/postrm")),
     ];
-    Ok(Deb { name: "mesos", version, fields: FIELDS, description: "Cluster resource manager with efficient resource isolation", scripts, tree })
+    Ok(Deb {
+        name: "mesos",
+        version,
+        fields: FIELDS,
+        description: "Cluster resource manager with efficient resource isolation",
+        scripts,
+        tree,
+    })
 }

@@ -34,14 +34,23 @@ pub struct Archive {
 /// Builds everything below `directory`, to be reached as `url`. What the same program built before is kept.
 pub fn build(directory: &Path, url: &str) -> anyhow::Result<Shop> {
     let program = program::own()?;
-    let shop = Shop { www: directory.join("www"), vars: directory.join("vars.yaml") };
+    let shop = Shop {
+        www: directory.join("www"),
+        vars: directory.join("vars.yaml"),
+    };
     let stamp = format!("{} {url}\n", sha256(&program)?);
     let stamp_file = directory.join("stamp");
     if fs::read_to_string(&stamp_file).is_ok_and(|known| known == stamp) && shop.vars.exists() {
         return Ok(shop);
     }
     if shop.www.exists() {
-        fs::remove_file(&stamp_file).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+        fs::remove_file(&stamp_file).or_else(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
         fs::remove_dir_all(&shop.www)?;
     }
     fs::create_dir_all(&shop.www)?;
@@ -55,10 +64,17 @@ pub fn build(directory: &Path, url: &str) -> anyhow::Result<Shop> {
     let key = repository.finish()?;
     let marathon = marathon::archive(&program, &shop.www)?;
     let bamboo = bamboo::archive(&program, &shop.www)?;
-    let vars = vars::render(&vars::Offer { url, repository: &repository, key: &key, marathon: &marathon, bamboo: &bamboo });
+    let vars = vars::render(&vars::Offer {
+        url,
+        repository: &repository,
+        key: &key,
+        marathon: &marathon,
+        bamboo: &bamboo,
+    });
     fs::write(&shop.vars, &vars)?;
     fs::write(shop.www.join("vars.yaml"), vars)?;
-    fs::write(&stamp_file, stamp).with_context(|| format!("cannot write {}", stamp_file.display()))?;
+    fs::write(&stamp_file, stamp)
+        .with_context(|| format!("cannot write {}", stamp_file.display()))?;
     Ok(shop)
 }
 
@@ -75,9 +91,14 @@ fn hex(bytes: &[u8]) -> String {
 /// Runs a tool that must succeed.
 fn tool(command: &mut std::process::Command) -> anyhow::Result<Vec<u8>> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("cannot run {name}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
     if !output.status.success() {
-        anyhow::bail!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        anyhow::bail!(
+            "{name} failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(output.stdout)
 }

@@ -40,9 +40,17 @@ pub struct Key {
 impl Repository {
     /// An empty repository below `www/apt`; the secret key stays in `directory/gnupg`.
     pub fn new(directory: &Path, www: &Path) -> anyhow::Result<Self> {
-        let architecture = String::from_utf8(tool(Command::new("dpkg").arg("--print-architecture"))?)?.trim().to_owned();
+        let architecture =
+            String::from_utf8(tool(Command::new("dpkg").arg("--print-architecture"))?)?
+                .trim()
+                .to_owned();
         fs::create_dir_all(www.join("apt/pool"))?;
-        Ok(Self { gnupg: directory.join("gnupg"), www: www.to_owned(), architecture, index: String::new() })
+        Ok(Self {
+            gnupg: directory.join("gnupg"),
+            www: www.to_owned(),
+            architecture,
+            index: String::new(),
+        })
     }
 
     /// Where the file of a package is, below `www`.
@@ -62,7 +70,11 @@ impl Repository {
         deb.write(&self.architecture, &file)?;
         let size = fs::metadata(&file)?.len();
         let control = deb.control(&self.architecture);
-        writeln!(self.index, "{control}Filename: {path}\nSize: {size}\nSHA256: {}\n", sha256(&file)?)?;
+        writeln!(
+            self.index,
+            "{control}Filename: {path}\nSize: {size}\nSHA256: {}\n",
+            sha256(&file)?
+        )?;
         Ok(())
     }
 
@@ -75,16 +87,30 @@ impl Repository {
         fs::write(&packages, &self.index)?;
         let release = suite.join("Release");
         let size = self.index.len();
-        fs::write(&release, self.release(&format!(" {} {size} {listed}\n", sha256(&packages)?))?)?;
+        fs::write(
+            &release,
+            self.release(&format!(" {} {size} {listed}\n", sha256(&packages)?))?,
+        )?;
         self.make_key()?;
         let sign = |arguments: &[&str], file: &str| -> anyhow::Result<()> {
-            tool(self.gpg().args(["--yes", "--output"]).arg(suite.join(file)).args(arguments).arg(&release))?;
+            tool(
+                self.gpg()
+                    .args(["--yes", "--output"])
+                    .arg(suite.join(file))
+                    .args(arguments)
+                    .arg(&release),
+            )?;
             Ok(())
         };
         sign(&["--clearsign"], "InRelease")?;
         sign(&["--armor", "--detach-sign"], "Release.gpg")?;
         let key = self.export_key()?;
-        tool(Command::new("gpgconf").arg("--homedir").arg(&self.gnupg).args(["--kill", "all"]))?;
+        tool(
+            Command::new("gpgconf")
+                .arg("--homedir")
+                .arg(&self.gnupg)
+                .args(["--kill", "all"]),
+        )?;
         Ok(key)
     }
 
@@ -102,7 +128,15 @@ impl Repository {
 
     fn gpg(&self) -> Command {
         let mut gpg = Command::new("gpg");
-        gpg.arg("--homedir").arg(&self.gnupg).args(["--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", ""]);
+        gpg.arg("--homedir").arg(&self.gnupg).args([
+            "--batch",
+            "--quiet",
+            "--no-tty",
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            "",
+        ]);
         gpg
     }
 
@@ -111,8 +145,15 @@ impl Repository {
             return Ok(());
         }
         fs::create_dir_all(&self.gnupg)?;
-        fs::set_permissions(&self.gnupg, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        tool(self.gpg().args(["--quick-generate-key", SIGNER, "rsa3072", "sign", "never"])).context("cannot make a key")?;
+        fs::set_permissions(
+            &self.gnupg,
+            std::os::unix::fs::PermissionsExt::from_mode(0o700),
+        )?;
+        tool(
+            self.gpg()
+                .args(["--quick-generate-key", SIGNER, "rsa3072", "sign", "never"]),
+        )
+        .context("cannot make a key")?;
         Ok(())
     }
 
@@ -121,8 +162,17 @@ impl Repository {
         let file = self.www.join(name);
         fs::write(&file, tool(self.gpg().args(["--armor", "--export"]))?)?;
         let listing = String::from_utf8(tool(self.gpg().args(["--with-colons", "--list-keys"]))?)?;
-        let fingerprint = listing.lines().find_map(|line| line.strip_prefix("fpr:")).context("no key")?.trim_matches(':').to_owned();
-        Ok(Key { name, fingerprint, sha256: sha256(&file)? })
+        let fingerprint = listing
+            .lines()
+            .find_map(|line| line.strip_prefix("fpr:"))
+            .context("no key")?
+            .trim_matches(':')
+            .to_owned();
+        Ok(Key {
+            name,
+            fingerprint,
+            sha256: sha256(&file)?,
+        })
     }
 }
 
@@ -138,13 +188,34 @@ mod tests {
         let mut repository = Repository::new(directory.path(), &www).unwrap();
         let tree = Tree::new().unwrap();
         tree.file("usr/bin/thing", 0o755, "#!/bin/sh\n").unwrap();
-        repository.add(&Deb { name: "thing", version: "1.0", fields: "", description: "a thing", scripts: Vec::new(), tree }).unwrap();
+        repository
+            .add(&Deb {
+                name: "thing",
+                version: "1.0",
+                fields: "",
+                description: "a thing",
+                scripts: Vec::new(),
+                tree,
+            })
+            .unwrap();
         let key = repository.finish().unwrap();
         assert_eq!(key.fingerprint.len(), 40);
         let suite = www.join("apt/dists/stable");
         let keyring = directory.path().join("key.gpg");
-        tool(Command::new("gpg").args(["--batch", "--yes", "--dearmor", "--output"]).arg(&keyring).arg(www.join(key.name))).unwrap();
-        tool(Command::new("gpgv").arg("--keyring").arg(&keyring).arg(suite.join("InRelease"))).unwrap();
+        tool(
+            Command::new("gpg")
+                .args(["--batch", "--yes", "--dearmor", "--output"])
+                .arg(&keyring)
+                .arg(www.join(key.name)),
+        )
+        .unwrap();
+        tool(
+            Command::new("gpgv")
+                .arg("--keyring")
+                .arg(&keyring)
+                .arg(suite.join("InRelease")),
+        )
+        .unwrap();
         assert!(www.join(repository.path_of("thing", "1.0")).exists());
         assert!(repository.index.contains("\nFilename: pool/thing_1.0_"));
     }

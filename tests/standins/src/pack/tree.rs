@@ -56,7 +56,8 @@ impl Tree {
 
     /// Adds a symbolic link.
     pub fn link(&self, path: &str, target: &str) -> anyhow::Result<&Self> {
-        std::os::unix::fs::symlink(target, self.at(path)?).with_context(|| format!("cannot link {path}"))?;
+        std::os::unix::fs::symlink(target, self.at(path)?)
+            .with_context(|| format!("cannot link {path}"))?;
         Ok(self)
     }
 
@@ -78,10 +79,21 @@ impl Tree {
     /// Writes it as a tarball that is the same, byte for byte, whenever it is made.
     pub fn tarball(&self, file: &Path) -> anyhow::Result<()> {
         self.seal()?;
-        let fixed = ["--sort=name", "--mtime=@1500000000", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu"];
+        let fixed = [
+            "--sort=name",
+            "--mtime=@1500000000",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--format=gnu",
+        ];
         let mut tar = Command::new("tar");
-        tar.args(fixed).args(["--use-compress-program", "gzip -n -1", "--create", "--file"]).arg(file);
-        let mut names: Vec<_> = fs::read_dir(self.root())?.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<_>>()?;
+        tar.args(fixed)
+            .args(["--use-compress-program", "gzip -n -1", "--create", "--file"])
+            .arg(file);
+        let mut names: Vec<_> = fs::read_dir(self.root())?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<std::io::Result<_>>()?;
         names.sort();
         tool(tar.arg("--directory").arg(self.root()).args(names))?;
         Ok(())

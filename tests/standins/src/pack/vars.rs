@@ -19,8 +19,20 @@ pub struct Offer<'a> {
 
 /// The file's text. Values are plain words and URLs, so quotes suffice.
 pub fn render(offer: &Offer) -> String {
-    let Offer { url, repository, key, marathon: archive, bamboo: tarball } = offer;
-    let list = |versions: &[&str]| versions.iter().map(|version| format!("\"{version}\"")).collect::<Vec<_>>().join(", ");
+    let Offer {
+        url,
+        repository,
+        key,
+        marathon: archive,
+        bamboo: tarball,
+    } = offer;
+    let list = |versions: &[&str]| {
+        versions
+            .iter()
+            .map(|version| format!("\"{version}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let newest = mesos::VERSIONS[mesos::VERSIONS.len() - 1];
     let mut lines = vec![
         "---".to_owned(),
@@ -36,18 +48,31 @@ pub fn render(offer: &Offer) -> String {
         format!("bamboo_archive_checksum: \"sha256:{}\"", tarball.sha256),
         "bamboo_archive_strip: 1".to_owned(),
         String::new(),
-        "# For tests of upgrades, of the older shapes, and of sources without a repository.".to_owned(),
+        "# For tests of upgrades, of the older shapes, and of sources without a repository."
+            .to_owned(),
         format!("standins_url: \"{url}\""),
         format!("standins_key_fingerprint: {}", key.fingerprint),
         format!("standins_mesos_versions: [{}]", list(&mesos::VERSIONS)),
-        format!("standins_marathon_versions: [{}]", list(&marathon::VERSIONS)),
-        format!("standins_mesos_deb_url: \"{url}/{}\"", repository.path_of("mesos", newest)),
+        format!(
+            "standins_marathon_versions: [{}]",
+            list(&marathon::VERSIONS)
+        ),
+        format!(
+            "standins_mesos_deb_url: \"{url}/{}\"",
+            repository.path_of("mesos", newest)
+        ),
     ];
     if let Ok(sum) = repository.sum_of("mesos", newest) {
         lines.push(format!("standins_mesos_deb_checksum: \"sha256:{sum}\""));
     }
-    lines.push(format!("standins_marathon_archive_url: \"{url}/{}\"", archive.name));
-    lines.push(format!("standins_marathon_archive_checksum: \"sha256:{}\"", archive.sha256));
+    lines.push(format!(
+        "standins_marathon_archive_url: \"{url}/{}\"",
+        archive.name
+    ));
+    lines.push(format!(
+        "standins_marathon_archive_checksum: \"sha256:{}\"",
+        archive.sha256
+    ));
     lines.push(String::new());
     lines.join("\n")
 }

@@ -8,7 +8,10 @@ use std::fmt::Write;
 
 /// Renders nodes with `data` as dot and as `$`.
 pub fn run(nodes: &[Node], data: &Value) -> anyhow::Result<String> {
-    let mut run = Run { output: String::new(), variables: vec![(String::new(), data.clone())] };
+    let mut run = Run {
+        output: String::new(),
+        variables: vec![(String::new(), data.clone())],
+    };
     run.nodes(nodes, data)?;
     Ok(run.output)
 }
@@ -63,12 +66,23 @@ impl Run {
         }
     }
 
-    fn range(&mut self, head: &Pipeline, body: &[Node], otherwise: &[Node], dot: &Value) -> anyhow::Result<()> {
+    fn range(
+        &mut self,
+        head: &Pipeline,
+        body: &[Node],
+        otherwise: &[Node],
+        dot: &Value,
+    ) -> anyhow::Result<()> {
         let items: Vec<(Value, Value)> = match self.pipeline(head, dot)? {
-            Value::List(items) => {
-                items.into_iter().enumerate().map(|(at, item)| (Value::Number(i64::try_from(at).unwrap_or(0)), item)).collect()
-            }
-            Value::Map(map) => map.into_iter().map(|(key, value)| (Value::Text(key), value)).collect(),
+            Value::List(items) => items
+                .into_iter()
+                .enumerate()
+                .map(|(at, item)| (Value::Number(i64::try_from(at).unwrap_or(0)), item))
+                .collect(),
+            Value::Map(map) => map
+                .into_iter()
+                .map(|(key, value)| (Value::Text(key), value))
+                .collect(),
             Value::Nothing => Vec::new(),
             other => bail!("range can't iterate over {other}"),
         };
@@ -79,7 +93,9 @@ impl Run {
             let scope = self.variables.len();
             match head.variables.as_slice() {
                 [name] => self.variables.push((name.clone(), item.clone())),
-                [index, name] => self.variables.extend([(index.clone(), key), (name.clone(), item.clone())]),
+                [index, name] => self
+                    .variables
+                    .extend([(index.clone(), key), (name.clone(), item.clone())]),
                 _ => {}
             }
             self.nodes(body, &item)?;
@@ -96,14 +112,27 @@ impl Run {
         Ok(value.unwrap_or(Value::Nothing))
     }
 
-    fn command(&self, command: &[Operand], last: Option<Value>, dot: &Value) -> anyhow::Result<Value> {
-        let Some((first, rest)) = command.split_first() else { bail!("missing value for command") };
+    fn command(
+        &self,
+        command: &[Operand],
+        last: Option<Value>,
+        dot: &Value,
+    ) -> anyhow::Result<Value> {
+        let Some((first, rest)) = command.split_first() else {
+            bail!("missing value for command")
+        };
         if let Operand::Function(name) = first {
-            let mut arguments = rest.iter().map(|operand| self.operand(operand, dot)).collect::<anyhow::Result<Vec<_>>>()?;
+            let mut arguments = rest
+                .iter()
+                .map(|operand| self.operand(operand, dot))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             arguments.extend(last);
             return functions::call(name, &arguments);
         }
-        ensure!(rest.is_empty() && last.is_none(), "can't give argument to non-function");
+        ensure!(
+            rest.is_empty() && last.is_none(),
+            "can't give argument to non-function"
+        );
         self.operand(first, dot)
     }
 
@@ -115,7 +144,9 @@ impl Run {
             Operand::Dot(path) => follow(dot.clone(), path),
             Operand::Variable(name, path) => {
                 let found = self.variables.iter().rev().find(|(known, _)| known == name);
-                let Some((_, value)) = found else { bail!("undefined variable \"${name}\"") };
+                let Some((_, value)) = found else {
+                    bail!("undefined variable \"${name}\"")
+                };
                 follow(value.clone(), path)
             }
             Operand::Nested(pipeline, path) => follow(self.pipeline(pipeline, dot)?, path),

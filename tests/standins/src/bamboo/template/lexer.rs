@@ -37,7 +37,10 @@ pub fn pieces(template: &str) -> anyhow::Result<Vec<Piece>> {
     let mut trim = false;
     while let Some(start) = rest.find("{{") {
         let (mut text, after) = (&rest[..start], &rest[start + 2..]);
-        let after = match after.strip_prefix('-').filter(|after| after.starts_with(char::is_whitespace)) {
+        let after = match after
+            .strip_prefix('-')
+            .filter(|after| after.starts_with(char::is_whitespace))
+        {
             Some(after) => {
                 text = text.trim_end();
                 after
@@ -48,8 +51,13 @@ pub fn pieces(template: &str) -> anyhow::Result<Vec<Piece>> {
         let end = end_of_action(after).context("unclosed action")?;
         let inside = &after[..end];
         rest = &after[end + 2..];
-        trim = inside.ends_with("-") && (inside.len() == 1 || inside[..inside.len() - 1].ends_with(char::is_whitespace));
-        let inside = if trim { &inside[..inside.len() - 1] } else { inside };
+        trim = inside.ends_with("-")
+            && (inside.len() == 1 || inside[..inside.len() - 1].ends_with(char::is_whitespace));
+        let inside = if trim {
+            &inside[..inside.len() - 1]
+        } else {
+            inside
+        };
         if !inside.trim().starts_with("/*") {
             pieces.push(Piece::Action(tokens(inside)?));
         }
@@ -91,7 +99,9 @@ fn tokens(text: &str) -> anyhow::Result<Vec<Token>> {
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let name_end = |from: usize| {
-            rest[from..].find(|c: char| !c.is_alphanumeric() && c != '_').map_or(rest.len(), |length| from + length)
+            rest[from..]
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .map_or(rest.len(), |length| from + length)
         };
         let (token, length) = match first {
             '(' => (Token::Open, 1),
@@ -100,21 +110,38 @@ fn tokens(text: &str) -> anyhow::Result<Vec<Token>> {
             ',' => (Token::Comma, 1),
             ':' if rest.starts_with(":=") => (Token::Declare, 2),
             '.' => (Token::Field(rest[1..name_end(1)].to_owned()), name_end(1)),
-            '$' => (Token::Variable(rest[1..name_end(1)].to_owned()), name_end(1)),
+            '$' => (
+                Token::Variable(rest[1..name_end(1)].to_owned()),
+                name_end(1),
+            ),
             '`' => {
-                let end = rest[1..].find('`').context("unterminated raw quoted string")?;
+                let end = rest[1..]
+                    .find('`')
+                    .context("unterminated raw quoted string")?;
                 (Token::Text(rest[1..=end].to_owned()), end + 2)
             }
             '"' => {
                 let mut texts = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-                let text = texts.next().context("unterminated quoted string")?.context("unterminated quoted string")?;
+                let text = texts
+                    .next()
+                    .context("unterminated quoted string")?
+                    .context("unterminated quoted string")?;
                 (Token::Text(text), texts.byte_offset())
             }
             '-' | '0'..='9' => {
                 let end = name_end(1);
-                (Token::Number(rest[..end].parse().with_context(|| format!("bad number syntax: \"{}\"", &rest[..end]))?), end)
+                (
+                    Token::Number(
+                        rest[..end]
+                            .parse()
+                            .with_context(|| format!("bad number syntax: \"{}\"", &rest[..end]))?,
+                    ),
+                    end,
+                )
             }
-            c if c.is_alphabetic() || c == '_' => (Token::Word(rest[..name_end(0)].to_owned()), name_end(0)),
+            c if c.is_alphabetic() || c == '_' => {
+                (Token::Word(rest[..name_end(0)].to_owned()), name_end(0))
+            }
             c => bail!("unexpected {c:?} in command"),
         };
         tokens.push(token);
@@ -135,15 +162,24 @@ mod tests {
     #[test]
     fn quotes_hide_the_end() {
         let pieces = pieces("{{ \"}}\" }}x").unwrap();
-        assert_eq!(pieces, [Piece::Action(vec![Token::Text("}}".into())]), Piece::Text("x".into())]);
+        assert_eq!(
+            pieces,
+            [
+                Piece::Action(vec![Token::Text("}}".into())]),
+                Piece::Text("x".into())
+            ]
+        );
     }
 
     #[test]
     fn minus_trims_and_numbers_may_be_negative() {
-        assert_eq!(pieces("a \n {{- -1 -}} \n b").unwrap(), [
-            Piece::Text("a".into()),
-            Piece::Action(vec![Token::Number(-1)]),
-            Piece::Text("b".into()),
-        ]);
+        assert_eq!(
+            pieces("a \n {{- -1 -}} \n b").unwrap(),
+            [
+                Piece::Text("a".into()),
+                Piece::Action(vec![Token::Number(-1)]),
+                Piece::Text("b".into()),
+            ]
+        );
     }
 }

@@ -40,7 +40,10 @@ pub enum Operand {
 
 /// Reads a template.
 pub fn parse(text: &str) -> anyhow::Result<Vec<Node>> {
-    let mut parser = Parser { pieces: pieces(text)?.into_iter(), variables: vec![String::new()] };
+    let mut parser = Parser {
+        pieces: pieces(text)?.into_iter(),
+        variables: vec![String::new()],
+    };
     let (nodes, end) = parser.nodes()?;
     match end {
         End::Eof => Ok(nodes),
@@ -87,14 +90,18 @@ impl Parser {
                     return Ok((nodes, End::Else(tokens)));
                 }
                 "if" | "with" | "range" => nodes.push(self.block(tokens)?),
-                _ => nodes.push(Node::Output(self.pipeline(&mut tokens.into_iter().peekable(), false)?)),
+                _ => nodes.push(Node::Output(
+                    self.pipeline(&mut tokens.into_iter().peekable(), false)?,
+                )),
             }
         }
         Ok((nodes, End::Eof))
     }
 
     fn block(&mut self, mut tokens: Vec<Token>) -> anyhow::Result<Node> {
-        let Token::Word(keyword) = tokens.remove(0) else { bail!("missing keyword") };
+        let Token::Word(keyword) = tokens.remove(0) else {
+            bail!("missing keyword")
+        };
         let scope = self.variables.len();
         let head = self.pipeline(&mut tokens.into_iter().peekable(), false)?;
         let (body, end) = self.nodes()?;
@@ -141,9 +148,15 @@ impl Parser {
             }
         }
         ensure!(closed || !nested, "unclosed left paren");
-        ensure!(commands.iter().all(|command| !command.is_empty()), "missing value for command");
+        ensure!(
+            commands.iter().all(|command| !command.is_empty()),
+            "missing value for command"
+        );
         self.variables.extend(variables.iter().cloned());
-        Ok(Pipeline { variables, commands })
+        Ok(Pipeline {
+            variables,
+            commands,
+        })
     }
 
     fn operand(&mut self, token: Token, tokens: &mut Tokens) -> anyhow::Result<Operand> {
@@ -156,16 +169,24 @@ impl Parser {
                 None => bail!("function \"{word}\" not defined"),
             },
             Token::Field(name) => {
-                let mut path: Vec<String> = Some(name).filter(|name| !name.is_empty()).into_iter().collect();
+                let mut path: Vec<String> = Some(name)
+                    .filter(|name| !name.is_empty())
+                    .into_iter()
+                    .collect();
                 path.extend(fields(tokens));
                 Operand::Dot(path)
             }
             Token::Variable(name) => {
-                ensure!(self.variables.contains(&name), "undefined variable \"${name}\"");
+                ensure!(
+                    self.variables.contains(&name),
+                    "undefined variable \"${name}\""
+                );
                 Operand::Variable(name, fields(tokens))
             }
             Token::Open => Operand::Nested(self.pipeline(tokens, true)?, fields(tokens)),
-            Token::Close | Token::Pipe | Token::Comma | Token::Declare => bail!("unexpected {token:?} in operand"),
+            Token::Close | Token::Pipe | Token::Comma | Token::Declare => {
+                bail!("unexpected {token:?} in operand")
+            }
         })
     }
 }
@@ -175,7 +196,12 @@ fn declared(tokens: &mut Tokens) -> Vec<String> {
     let ahead: Vec<Token> = tokens.clone().take(4).collect();
     let names: Vec<String> = match ahead.as_slice() {
         [Token::Variable(one), Token::Declare, ..] => vec![one.clone()],
-        [Token::Variable(one), Token::Comma, Token::Variable(two), Token::Declare] => vec![one.clone(), two.clone()],
+        [
+            Token::Variable(one),
+            Token::Comma,
+            Token::Variable(two),
+            Token::Declare,
+        ] => vec![one.clone(), two.clone()],
         _ => return Vec::new(),
     };
     for _ in 0..names.len() * 2 {

@@ -18,7 +18,10 @@ pub enum Value {
 
 impl Value {
     /// A struct.
-    pub fn record(name: &'static str, fields: impl IntoIterator<Item = (&'static str, Self)>) -> Self {
+    pub fn record(
+        name: &'static str,
+        fields: impl IntoIterator<Item = (&'static str, Self)>,
+    ) -> Self {
         Self::Record(name, fields.into_iter().collect())
     }
 
@@ -67,9 +70,21 @@ impl std::fmt::Display for Value {
             Self::Bool(value) => write!(to, "{value}"),
             Self::Number(value) => write!(to, "{value}"),
             Self::Text(value) => write!(to, "{value}"),
-            Self::List(values) => write!(to, "[{}]", words(&mut values.iter().map(ToString::to_string))),
-            Self::Map(map) => write!(to, "map[{}]", words(&mut map.iter().map(|(key, value)| format!("{key}:{value}")))),
-            Self::Record(_, fields) => write!(to, "{{{}}}", words(&mut fields.values().map(ToString::to_string))),
+            Self::List(values) => write!(
+                to,
+                "[{}]",
+                words(&mut values.iter().map(ToString::to_string))
+            ),
+            Self::Map(map) => write!(
+                to,
+                "map[{}]",
+                words(&mut map.iter().map(|(key, value)| format!("{key}:{value}")))
+            ),
+            Self::Record(_, fields) => write!(
+                to,
+                "{{{}}}",
+                words(&mut fields.values().map(ToString::to_string))
+            ),
         }
     }
 }
@@ -79,10 +94,16 @@ impl From<&serde_json::Value> for Value {
         match json {
             serde_json::Value::Null => Self::Nothing,
             serde_json::Value::Bool(value) => Self::Bool(*value),
-            serde_json::Value::Number(number) => number.as_i64().map_or_else(|| Self::Text(number.to_string()), Self::Number),
+            serde_json::Value::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Self::Text(number.to_string()), Self::Number),
             serde_json::Value::String(text) => Self::Text(text.clone()),
             serde_json::Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
-            serde_json::Value::Object(map) => Self::Map(map.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect()),
+            serde_json::Value::Object(map) => Self::Map(
+                map.iter()
+                    .map(|(key, value)| (key.clone(), Self::from(value)))
+                    .collect(),
+            ),
         }
     }
 }

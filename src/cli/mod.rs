@@ -1,33 +1,83 @@
 //! CLI commands, one thin file each; the work is in the library modules.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
-pub mod lab;
+mod apply;
+mod bundle;
+mod common;
+mod doc;
+mod init;
+mod lab;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// An Ansible-like, agentless provisioner: plain SSH, no Python on the hosts.
-#[derive(Debug, Parser)]
-#[command(name = "mini-play", version)]
+/// Exit codes, documented in the README.
+pub mod exit {
+    /// Everything as wanted.
+    pub const OK: u8 = 0;
+    /// The command line, inventory, playbook or another file is wrong; nothing was done.
+    pub const BAD_INPUT: u8 = 1;
+    /// A step failed on some host, or a check of `verify` did.
+    pub const FAILED: u8 = 2;
+    /// A host could not be reached (and none failed).
+    pub const UNREACHABLE: u8 = 4;
+    /// Interrupted by the user.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// Provision many Ubuntu and Debian hosts over plain SSH with Ansible playbooks. Nothing is installed on them first.
+#[derive(Parser)]
+#[command(
+    name = "mini-play",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "Exit codes: 0 all good, 1 bad input, 2 a host failed, 4 a host was unreachable, 130 interrupted."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
+    /// Bring hosts to the state a playbook describes (the bundled Mini Mesos stack by default)
+    Apply(apply::ApplyArgs),
+    /// Say, host by host, whether the processes run and the ports answer; changes nothing
+    Verify(verify::VerifyArgs),
+    /// Write the bundled playbooks, roles and an example inventory into a folder, to be edited
+    Init(init::InitArgs),
+    /// Show what a module does and takes, or list all modules
+    Doc(doc::DocArgs),
+    /// Disposable hosts to try playbooks on (Linux, root)
     Lab(lab::LabArgs),
 }
 
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results, not errors.
+            let code = if error.use_stderr() {
+                exit::BAD_INPUT
+            } else {
+                exit::OK
+            };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    common::logging();
+    let done = match cli.command {
+        Command::Apply(args) => apply::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Doc(args) => doc::run(&args),
         Command::Lab(args) => lab::run(args),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(|error| common::fail(&error))
 }

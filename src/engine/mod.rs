@@ -1,1 +1,26 @@
 //! The per-host executor: observe, decide, act.
+//!
+//! - `walk` says which task is next; `chain` what it inherits; `position` is a walk with what was learned.
+//! - `prepare` renders the task at a position into a step; `control` carries out the modules that are the engine's own.
+//! - `turn` plans ahead over a copy of the position and packs probes and actions into one script.
+//! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
+
+mod board;
+mod chain;
+mod context;
+mod control;
+mod fingerprint;
+mod host;
+mod includes;
+mod links;
+mod play;
+mod position;
+mod prepare;
+mod result;
+mod run;
+mod turn;
+mod walk;
+
+pub use context::Options;
+pub use links::{ConnectionDefaults, Connector};
+pub use run::{Run, Summary, run};

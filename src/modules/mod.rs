@@ -20,7 +20,11 @@ mod deb822_repository;
 mod fetch;
 mod file;
 mod group;
+<<<<<<< HEAD
 mod package;
+=======
+mod health_check;
+>>>>>>> 70f9803 (Observe, decide, act: the engine, its variables and reports, verify, and the commands)
 pub mod probe;
 mod put;
 mod rule;
@@ -453,7 +457,12 @@ pub static TABLE: &[&dyn Module] = &[
     &deb822_repository::Deb822Repository,
     &file::File,
     &group::Group,
+<<<<<<< HEAD
     &package::Package,
+=======
+    &health_check::HealthCheck,
+    &service::Service,
+>>>>>>> 70f9803 (Observe, decide, act: the engine, its variables and reports, verify, and the commands)
     &setup::Ping,
     &service::Service,
     &setup::Setup,

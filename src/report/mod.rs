@@ -1,1 +1,38 @@
 //! Consumers of run events: terminal, JSON lines, JUnit, journal.
+//!
+//! The run emits [`Event`]s and never prints. Each consumer is a [`Reporter`]; [`pump`] hands every event to all of them.
+
+pub mod clean;
+mod diff;
+pub mod event;
+mod journal;
+mod json;
+mod junit;
+mod terminal;
+
+pub use event::Event;
+pub use journal::{Journal, Receipt, state_dir};
+pub use json::Json;
+pub use junit::Junit;
+pub use terminal::Terminal;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// A consumer of events.
+pub trait Reporter: Send {
+    /// Takes one event.
+    fn event(&mut self, event: &Event);
+}
+
+/// Hands events to all reporters until the run has dropped its sender; gives the reporters back.
+pub async fn pump(
+    mut events: UnboundedReceiver<Event>,
+    mut reporters: Vec<Box<dyn Reporter>>,
+) -> Vec<Box<dyn Reporter>> {
+    while let Some(event) = events.recv().await {
+        for reporter in &mut reporters {
+            reporter.event(&event);
+        }
+    }
+    reporters
+}

@@ -1,0 +1,606 @@
+//! Modules that are the engine's own: variables, messages and control flow. They never touch a host.
+
+use super::chain;
+use super::context::{HostContext, flat};
+use super::position::Position;
+use super::prepare::find_file;
+use super::result::StepResult;
+use super::walk::Stop;
+use crate::diag::Diagnostic;
+use crate::modules::{self, Args, Failure, Outcome, Spec};
+use crate::playbook::ast::{Item, Task};
+use crate::template::{Scope, TemplateError};
+use crate::vars::Layer;
+use crate::yaml::Node;
+use minijinja::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the engine must do.
+pub(crate) enum Control {
+    /// Take over a result.
+    Result(Box<StepResult>),
+    /// A loop over nothing.
+    EmptyLoop,
+    /// Go into tasks.
+    Include {
+        /// The tasks.
+        items: Arc<Vec<Item>>,
+        /// What they inherit.
+        chain: Arc<chain::Chain>,
+        /// Handlers that come with them.
+        handlers: Vec<Item>,
+        /// Roles whose variables become visible to the whole play.
+        public: Vec<Arc<crate::playbook::ast::Role>>,
+        /// The file or role, for people.
+        what: String,
+    },
+    /// Run notified handlers now.
+    Flush,
+    /// This host is done with the play.
+    EndHost,
+    /// All hosts are done with the play.
+    EndPlay,
+    /// This host is done with the role.
+    EndRole,
+    /// Forget the host's facts.
+    ClearFacts,
+    /// Close and reopen the connection.
+    ResetConnection,
+    /// Nothing.
+    Noop,
+    /// Wait.
+    Pause(Duration),
+    /// Ask the user.
+    Prompt {
+        /// The text.
+        text: String,
+        /// Whether the answer shows.
+        echo: bool,
+    },
+    /// A new host in the inventory.
+    AddHost {
+        /// Its name.
+        name: String,
+        /// Its groups.
+        groups: Vec<String>,
+        /// Its variables.
+        vars: Vec<(String, Value)>,
+    },
+    /// Put the host into groups.
+    GroupBy(Vec<String>),
+}
+
+/// Why it cannot be done.
+pub(crate) enum Refused {
+    Template(TemplateError),
+    Failure(Failure),
+    Files(Vec<Diagnostic>),
+}
+
+impl From<TemplateError> for Refused {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error)
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+/// The spec of a task's module, if it is supported.
+pub(crate) fn spec(task: &Task) -> Option<&'static Spec> {
+    task.action.spec
+}
+
+/// Whether the tags of the run select a task. Handlers are not filtered.
+pub(crate) fn selected(cx: &HostContext, position: &Position, stop: &Stop) -> bool {
+    if stop.handler {
+        return true;
+    }
+    let options = &cx.run.options;
+    let tags: Vec<String> = stop
+        .chain
+        .all(&stop.task, |base| &base.tags)
+        .into_iter()
+        .flat_map(|node| cx.texts(position, stop, node))
+        .flat_map(|text| {
+            text.split(',')
+                .map(|tag| tag.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    tags_select(&tags, &options.tags, &options.skip_tags)
+}
+
+/// Ansible's rules for tags.
+pub(crate) fn tags_select(tags: &[String], only: &[String], skip: &[String]) -> bool {
+    let has = |name: &str| tags.iter().any(|tag| tag == name);
+    let wanted = |list: &[String], name: &str| list.iter().any(|tag| tag == name);
+    let named = |list: &[String]| {
+        tags.iter().any(|tag| wanted(list, tag))
+            || (wanted(list, "tagged") && tags.iter().any(|tag| tag != "never" && tag != "always"))
+            || (wanted(list, "untagged") && tags.is_empty())
+    };
+    let run = if only.is_empty() || wanted(only, "all") {
+        !has("never") || tags.iter().any(|tag| wanted(only, tag))
+    } else if has("never") {
+        tags.iter().any(|tag| tag != "never" && wanted(only, tag)) || wanted(only, "never")
+    } else {
+        has("always") || named(only)
+    };
+    if !run {
+        return false;
+    }
+    let skipped = named(skip)
+        && !(has("always") && !wanted(skip, "always") && !tags.iter().any(|t| wanted(skip, t)));
+    !(skipped || (wanted(skip, "all") && !has("always")))
+}
+
+/// Carries out one of the engine's own modules.
+pub(crate) fn carry_out(
+    cx: &HostContext,
+    position: &mut Position,
+    stop: &Stop,
+    scope: &Arc<dyn Scope>,
+    spec: &'static Spec,
+) -> Result<Control, Refused> {
+    let given = |position: &Position| position.args_map(cx, stop, scope, spec);
+    let checked =
+        |position: &Position| -> Result<Args, Refused> { Ok(Args::new(spec, given(position)?)?) };
+    let done = |outcome: Outcome| Control::Result(Box::new(StepResult::of(outcome)));
+    Ok(match spec.name {
+        "debug" => done(debug(cx, stop, scope, checked)?),
+        "assert" => done(assert(cx, stop, scope)?),
+        "fail" => {
+            let msg = checked(position)?
+                .str("msg")
+                .unwrap_or_else(|| "Failed as requested from task".into());
+            done(Outcome::failed(msg))
+        }
+        "set_fact" => {
+            let mut outcome = Outcome::ok();
+            let mut sets = Vec::new();
+            let mut facts: Vec<(String, Value)> = Vec::new();
+            for (name, value) in given(position)? {
+                if name == "cacheable" {
+                    continue;
+                }
+                if !valid_name(&name) {
+                    return Err(Failure::of(
+                        &name,
+                        format!("`{name}` is not a valid variable name"),
+                    )
+                    .into());
+                }
+                facts.push((name.clone(), value.clone()));
+                sets.push((name, value));
+            }
+            if sets.is_empty() {
+                return Err(Failure::new("`set_fact` needs at least one variable").into());
+            }
+            outcome
+                .data
+                .insert("ansible_facts".into(), Value::from_pairs(facts));
+            let mut result = StepResult::of(outcome);
+            result.sets = sets;
+            Control::Result(Box::new(result))
+        }
+        "include_vars" => include_vars(cx, position, stop, scope, spec)?,
+        "include_tasks" | "include" => include_tasks(cx, position, stop, scope, spec)?,
+        "include_role" => include_role(cx, position, stop, scope, spec)?,
+        "meta" => meta(&raw(&given(position)?))?,
+        "pause" => pause(&checked(position)?),
+        "add_host" => {
+            let mut given = given(position)?;
+            let mut take = |names: &[&str]| names.iter().find_map(|name| given.shift_remove(*name));
+            let name = take(&["name", "host", "hostname"])
+                .map(|value| modules::args::text(&value))
+                .ok_or_else(|| Failure::new("`add_host` needs the parameter `name`"))?;
+            let groups = take(&["groups", "group", "groupname"])
+                .map(|value| flat(&value))
+                .unwrap_or_default()
+                .iter()
+                .flat_map(|text| {
+                    text.split(',')
+                        .map(|g| g.trim().to_owned())
+                        .collect::<Vec<_>>()
+                })
+                .filter(|group| !group.is_empty())
+                .collect();
+            Control::AddHost {
+                name,
+                groups,
+                vars: given.into_iter().collect(),
+            }
+        }
+        "group_by" => {
+            let args = checked(position)?;
+            let key = args.text("key").replace([' ', '-'], "_");
+            Control::GroupBy(
+                std::iter::once(key)
+                    .chain(args.strings("parents"))
+                    .collect(),
+            )
+        }
+        "set_stats" => {
+            let args = checked(position)?;
+            let data = args.get("data").cloned().unwrap_or_default();
+            done(Outcome::ok().with("ansible_stats", Value::from_pairs([("data", data)])))
+        }
+        "validate_argument_spec" => done(validate(&checked(position)?, scope)?),
+        other => {
+            return Err(Failure::new(format!("module `{other}` cannot be used here")).into());
+        }
+    })
+}
+
+fn valid_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn raw(given: &indexmap::IndexMap<String, Value>) -> String {
+    given
+        .get("_raw_params")
+        .or_else(|| given.values().next())
+        .map(modules::args::text)
+        .unwrap_or_default()
+}
+
+fn debug(
+    cx: &HostContext,
+    stop: &Stop,
+    scope: &Arc<dyn Scope>,
+    checked: impl Fn(&Position) -> Result<Args, Refused>,
+) -> Result<Outcome, Refused> {
+    let _ = &checked;
+    let map = stop.task.action.args.as_map();
+    let node = |name: &str| map.and_then(|map| map.get(name));
+    if let Some(verbosity) = node("verbosity") {
+        let level = cx.run.engine.render(verbosity, scope)?;
+        let level: i64 = modules::args::text(&level).trim().parse().unwrap_or(0);
+        if level > i64::from(cx.run.options.verbosity) {
+            let mut outcome = Outcome {
+                skipped: true,
+                ..Outcome::default()
+            };
+            outcome.data.insert(
+                "skipped_reason".into(),
+                Value::from("Verbosity threshold not met."),
+            );
+            return Ok(outcome);
+        }
+    }
+    if let Some(var) = node("var") {
+        let expression = cx.run.engine.render(var, scope)?;
+        let value = match expression.as_str() {
+            // A name or an expression; a template has already become its value.
+            Some(text) if !var.is_template() || is_name(text) => {
+                match cx.run.engine.eval(text, Some(&var.span), scope) {
+                    Ok(value) => value,
+                    Err(TemplateError::Undefined { .. }) => Value::from("VARIABLE IS NOT DEFINED!"),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            _ => expression.clone(),
+        };
+        let name = var
+            .as_str()
+            .map_or_else(|| crate::template::to_text(&expression), str::to_owned);
+        return Ok(Outcome::ok().with(&name, value));
+    }
+    let msg = match node("msg") {
+        Some(node) => cx.run.engine.render(node, scope)?,
+        None => Value::from("Hello world!"),
+    };
+    let mut outcome = Outcome::ok();
+    outcome.data.insert("msg".into(), msg);
+    Ok(outcome)
+}
+
+fn is_name(text: &str) -> bool {
+    text.split('.').all(valid_name)
+}
+
+fn assert(cx: &HostContext, stop: &Stop, scope: &Arc<dyn Scope>) -> Result<Outcome, Refused> {
+    let map = stop.task.action.args.as_map();
+    let node = |names: &[&str]| {
+        names
+            .iter()
+            .find_map(|name| map.and_then(|map| map.get(name)))
+    };
+    let that =
+        node(&["that"]).ok_or_else(|| Failure::new("`assert` needs the parameter `that`"))?;
+    let conditions: Vec<Node> = match that.as_seq() {
+        Some(list) => list.to_vec(),
+        None => vec![that.clone()],
+    };
+    let text = |node: Option<&Node>, default: &str| -> Result<Value, TemplateError> {
+        node.map_or_else(
+            || Ok(Value::from(default)),
+            |node| cx.run.engine.render(node, scope),
+        )
+    };
+    for condition in &conditions {
+        if !cx.run.engine.truth(condition, scope)? {
+            let msg = text(node(&["fail_msg", "msg"]), "Assertion failed")?;
+            let shown = condition
+                .as_str()
+                .map_or_else(|| "False".to_owned(), str::to_owned);
+            let mut outcome = Outcome::failed(crate::template::to_text(&msg));
+            outcome.data.insert("assertion".into(), Value::from(shown));
+            outcome
+                .data
+                .insert("evaluated_to".into(), Value::from(false));
+            return Ok(outcome);
+        }
+    }
+    let msg = text(node(&["success_msg"]), "All assertions passed")?;
+    Ok(Outcome::ok().msg(crate::template::to_text(&msg)))
+}
+
+fn meta(action: &str) -> Result<Control, Refused> {
+    Ok(match action.trim() {
+        "flush_handlers" => Control::Flush,
+        "end_host" => Control::EndHost,
+        "end_play" | "end_batch" => Control::EndPlay,
+        "end_role" => Control::EndRole,
+        "clear_facts" => Control::ClearFacts,
+        "reset_connection" => Control::ResetConnection,
+        "noop" | "refresh_inventory" | "clear_host_errors" => Control::Noop,
+        other => return Err(Failure::new(format!("unknown `meta` action `{other}`")).into()),
+    })
+}
+
+fn pause(args: &Args) -> Control {
+    let seconds =
+        args.float("seconds").unwrap_or(0.0) + args.float("minutes").unwrap_or(0.0) * 60.0;
+    if args.has("seconds") || args.has("minutes") {
+        return Control::Pause(Duration::from_secs_f64(seconds.max(0.0)));
+    }
+    let text = args
+        .str("prompt")
+        .unwrap_or_else(|| "Press enter to continue".into());
+    let echo = !args.has("echo") || args.bool("echo");
+    Control::Prompt { text, echo }
+}
+
+fn include_tasks(
+    cx: &HostContext,
+    position: &Position,
+    stop: &Stop,
+    scope: &Arc<dyn Scope>,
+    spec: &Spec,
+) -> Result<Control, Refused> {
+    let given = position.args_map(cx, stop, scope, spec)?;
+    let file = given
+        .get("file")
+        .or_else(|| given.get("_raw_params"))
+        .map(modules::args::text)
+        .ok_or_else(|| Failure::new("`include_tasks` needs a file"))?;
+    let dirs = stop.chain.search(&stop.task, &cx.play.dir);
+    // Beside the including file first, then in the role's tasks.
+    let mut places: Vec<PathBuf> = vec![stop.task.dir.clone()];
+    places.extend(dirs);
+    let (found, tried) = find_file(&places, "tasks", &file);
+    let path = found.ok_or_else(|| {
+        let tried: Vec<String> = tried
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        Failure::new(format!(
+            "could not find `{file}`; looked for {}",
+            tried.join(", ")
+        ))
+    })?;
+    let items = cx
+        .run
+        .includes
+        .tasks(&path, stop.chain.role.as_ref(), &cx.play.dir, stop.handler)
+        .map_err(Refused::Files)?;
+    Ok(Control::Include {
+        items,
+        chain: stop
+            .chain
+            .include(&stop.task, include_vars_layers(position, stop)),
+        handlers: Vec::new(),
+        public: Vec::new(),
+        what: path.display().to_string(),
+    })
+}
+
+/// `vars:` of an include and its loop variable, seen by what it includes.
+fn include_vars_layers(position: &Position, stop: &Stop) -> Vec<Layer> {
+    let mut vars = vec![chain::params("vars of the include", &stop.task.base.vars)];
+    vars.extend(position.loop_vars());
+    vars
+}
+
+fn include_role(
+    cx: &HostContext,
+    position: &Position,
+    stop: &Stop,
+    scope: &Arc<dyn Scope>,
+    spec: &'static Spec,
+) -> Result<Control, Refused> {
+    let given = position.args_map(cx, stop, scope, spec)?;
+    let args = Args::new(spec, given)?;
+    let role = cx
+        .run
+        .includes
+        .role(&args, stop, &cx.play.dir)
+        .map_err(Refused::Files)?;
+    let public = args.bool("public").then(|| Arc::clone(&role.used.role));
+    Ok(Control::Include {
+        items: Arc::new(vec![Item::Block(Arc::clone(&role.block))]),
+        chain: stop
+            .chain
+            .include(&stop.task, include_vars_layers(position, stop)),
+        handlers: role.handlers.clone(),
+        public: public.into_iter().collect(),
+        what: role.used.role.name.clone(),
+    })
+}
+
+fn include_vars(
+    cx: &HostContext,
+    position: &Position,
+    stop: &Stop,
+    scope: &Arc<dyn Scope>,
+    spec: &'static Spec,
+) -> Result<Control, Refused> {
+    let mut given = position.args_map(cx, stop, scope, spec)?;
+    if let Some(file) = given.shift_remove("_raw_params") {
+        given.insert("file".into(), file);
+    }
+    let args = Args::new(spec, given)?;
+    let dirs = stop.chain.search(&stop.task, &cx.play.dir);
+    let files = match (args.str("file"), args.str("dir")) {
+        (Some(file), _) => {
+            let (found, tried) = find_file(&dirs, "vars", &file);
+            vec![found.ok_or_else(|| {
+                let tried: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
+                Failure::new(format!(
+                    "could not find `{file}`; looked for {}",
+                    tried.join(", ")
+                ))
+            })?]
+        }
+        (None, Some(dir)) => {
+            let (found, _) = find_file(&dirs, "vars", &dir);
+            let dir = found.ok_or_else(|| Failure::of("dir", format!("no directory `{dir}`")))?;
+            files_below(&dir, &args)?
+        }
+        (None, None) => return Err(Failure::new("`include_vars` needs `file` or `dir`").into()),
+    };
+    let mut result = StepResult::of(Outcome::ok());
+    for path in &files {
+        let vars = cx.run.includes.vars(path).map_err(Refused::Files)?;
+        let vars = match args.str("name") {
+            Some(name) => Arc::new(super::includes::under(&name, &vars)),
+            None => vars,
+        };
+        result
+            .includes
+            .push((path.display().to_string().into(), vars));
+    }
+    let names = files
+        .iter()
+        .map(|path| Value::from(path.display().to_string()));
+    result
+        .outcome
+        .data
+        .insert("ansible_included_var_files".into(), names.collect());
+    // A plain view of what was read; templates in it stay as written.
+    let facts = result.includes.iter().flat_map(|(_, vars)| vars.iter());
+    let facts = facts.map(|(name, node)| (name.to_string(), crate::yaml::plain(node)));
+    result
+        .outcome
+        .data
+        .insert("ansible_facts".into(), Value::from_pairs(facts));
+    Ok(Control::Result(Box::new(result)))
+}
+
+/// Variable files of a folder, sorted by name, as `include_vars: dir` takes them.
+fn files_below(dir: &Path, args: &Args) -> Result<Vec<PathBuf>, Failure> {
+    let mut extensions = args.strings("extensions");
+    if extensions.is_empty() {
+        extensions = ["yaml", "yml", "json"].map(str::to_owned).to_vec();
+    }
+    let pattern = match args.str("files_matching") {
+        Some(text) => Some(
+            fancy_regex::Regex::new(&text)
+                .map_err(|why| Failure::of("files_matching", why.to_string()))?,
+        ),
+        None => None,
+    };
+    let ignored = args.strings("ignore_files");
+    let depth = args.int("depth").unwrap_or(0);
+    let mut found = Vec::new();
+    let mut todo = vec![(dir.to_path_buf(), 1)];
+    while let Some((dir, level)) = todo.pop() {
+        let entries = std::fs::read_dir(&dir)
+            .map_err(|why| Failure::of("dir", format!("cannot read {}: {why}", dir.display())))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if depth == 0 || level < depth {
+                    todo.push((path, level + 1));
+                }
+                continue;
+            }
+            let fits = extensions
+                .iter()
+                .any(|ext| name.ends_with(&format!(".{ext}")))
+                && !ignored.contains(&name)
+                && pattern
+                    .as_ref()
+                    .is_none_or(|p| p.is_match(&name).unwrap_or(false));
+            if fits {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `validate_argument_spec`: a role's `argument_specs` against its variables.
+fn validate(args: &Args, scope: &Arc<dyn Scope>) -> Result<Outcome, Refused> {
+    let spec = args.get("argument_spec").cloned().unwrap_or_default();
+    let provided = args.get("provided_arguments").cloned().unwrap_or_default();
+    let mut errors = Vec::new();
+    for key in spec.try_iter().into_iter().flatten() {
+        let name = key.to_string();
+        let rule = spec.get_item(&key).unwrap_or_default();
+        let value = match provided.get_item(&key) {
+            Ok(value) if !value.is_undefined() => Some(value),
+            _ => scope.get(&name)?,
+        };
+        super::includes::check_argument(&name, &rule, value.as_ref(), &mut errors);
+    }
+    if errors.is_empty() {
+        return Ok(Outcome::ok().msg("The arg spec validation passed"));
+    }
+    let list: Value = errors.iter().map(|e| Value::from(e.as_str())).collect();
+    Ok(Outcome::failed(format!(
+        "Validation of arguments failed:\n{}",
+        errors.join("\n")
+    ))
+    .with("argument_errors", list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tags_select;
+
+    fn select(tags: &[&str], only: &[&str], skip: &[&str]) -> bool {
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        tags_select(&own(tags), &own(only), &own(skip))
+    }
+
+    #[test]
+    fn tags_follow_ansible() {
+        assert!(select(&[], &[], &[]));
+        assert!(select(&["a"], &["a"], &[]));
+        assert!(!select(&["a"], &["b"], &[]));
+        assert!(!select(&[], &["b"], &[]));
+        assert!(select(&["always"], &["b"], &[]));
+        assert!(!select(&["always"], &["b"], &["always"]));
+        assert!(!select(&["never"], &[], &[]));
+        assert!(select(&["never", "debug"], &["debug"], &[]));
+        assert!(!select(&["never", "debug"], &["x"], &[]));
+        assert!(!select(&["a"], &[], &["a"]));
+        assert!(select(&["a"], &["tagged"], &[]));
+        assert!(!select(&[], &["tagged"], &[]));
+        assert!(select(&[], &["untagged"], &[]));
+        assert!(select(&["a"], &["all"], &[]));
+        assert!(!select(&["a", "always"], &[], &["a"]));
+    }
+}

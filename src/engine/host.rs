@@ -1,0 +1,598 @@
+//! One host in one play: the loop that observes, decides and acts until the walk ends.
+
+use super::context::HostContext;
+use super::control::Control;
+use super::fingerprint::fingerprint;
+use super::position::{Ended, Key, Position, TaskEnd};
+use super::prepare::{HostStep, Prepared, failed, judge, number};
+use super::result::{ItemResult, StepResult};
+use super::turn::{self, Acted, Cache, Looked};
+use super::walk::{Fallout, Place};
+use crate::modules::{Decision, Outcome, Probe};
+use crate::remote::LinkError;
+use crate::report::Event;
+use crate::report::event::{HostRecap, Status, StepEnd, TaskInfo};
+use crate::vars::HOSTVARS;
+use minijinja::Value;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a host left a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// At the end.
+    Done,
+    /// A step failed.
+    Failed,
+    /// It cannot be reached.
+    Unreachable,
+    /// The user stopped the run.
+    Interrupted,
+}
+
+/// What a host brings back from a play.
+pub(crate) struct Back {
+    /// How it left.
+    pub left: Left,
+    /// Its position, for what it learned.
+    pub position: Position,
+    /// What was observed of it.
+    pub cache: Cache,
+    /// Its figures in this play.
+    pub recap: HostRecap,
+    /// `meta: end_play` was reached.
+    pub end_play: bool,
+}
+
+struct Driver {
+    cx: Arc<HostContext>,
+    position: Position,
+    cache: Cache,
+    looked: Looked,
+    ready: HashMap<Key, HostStep>,
+    acted: VecDeque<(Acted, Duration)>,
+    recap: HostRecap,
+    left: Left,
+    end_play: bool,
+    at: Place,
+    shown: Option<Arc<TaskInfo>>,
+}
+
+/// Runs a host through its play.
+pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache) -> Back {
+    let recap = HostRecap {
+        host: cx.host.to_string(),
+        ..HostRecap::default()
+    };
+    let mut driver = Driver {
+        cx,
+        position,
+        cache,
+        looked: Looked::new(),
+        ready: HashMap::new(),
+        acted: VecDeque::new(),
+        recap,
+        left: Left::Done,
+        end_play: false,
+        at: Place::new(),
+        shown: None,
+    };
+    while driver.step().await {}
+    driver.publish();
+    driver.cx.board.end(&driver.cx.host);
+    if driver.position.walk.dead && driver.left == Left::Done {
+        driver.left = Left::Failed;
+    }
+    Back {
+        left: driver.left,
+        position: driver.position,
+        cache: driver.cache,
+        recap: driver.recap,
+        end_play: driver.end_play,
+    }
+}
+
+impl Driver {
+    /// One step on; false at the end.
+    async fn step(&mut self) -> bool {
+        if self.cx.run.stopping() {
+            self.left = Left::Interrupted;
+            return false;
+        }
+        let Some(key) = self.position.approach(&self.cx) else {
+            return false;
+        };
+        if key.0 != self.at {
+            self.at.clone_from(&key.0);
+            self.publish();
+            self.cx.board.arrive(&self.cx.host, key.0.clone());
+        }
+        if self
+            .acted
+            .front()
+            .is_some_and(|(acted, _)| acted.segment.step.key == key)
+            && let Some((acted, elapsed)) = self.acted.pop_front()
+        {
+            self.restore(&acted.segment.step);
+            return self.acted(acted, elapsed).await;
+        }
+        if let Some(step) = self.ready.remove(&key) {
+            self.restore(&step);
+            return self.host_step(step).await;
+        }
+        match self.position.prepare(&self.cx) {
+            Prepared::End => false,
+            Prepared::Host(step) => self.host_step(*step).await,
+            Prepared::Done(result) => self.judge_and_take(*result, Duration::ZERO).await,
+            Prepared::Control(control) => self.control(*control).await,
+            Prepared::Once => self.once(&key.0).await,
+            Prepared::Pending(what) => self.pending(&what, &key.0).await,
+        }
+    }
+
+    /// A step rendered while planning ahead knows its loop's items already.
+    fn restore(&mut self, step: &HostStep) {
+        if let Some(progress) = &mut self.position.progress
+            && progress.items.is_none()
+        {
+            progress.items.clone_from(&step.items);
+        }
+    }
+
+    fn publish(&self) {
+        self.cx
+            .run
+            .shared
+            .publish(&self.cx.host, &self.position.state);
+    }
+
+    /// Something that is not known yet: what other hosts learn is waited for.
+    async fn pending(&mut self, what: &str, place: &Place) -> bool {
+        if what == HOSTVARS && !self.position.is_cleared() {
+            self.cx.board.wait(&self.cx.host, place).await;
+            self.position.cleared = Some(place.clone());
+            return true;
+        }
+        self.take(StepResult::of(Outcome::failed(format!(
+            "{what} is not known"
+        ))))
+        .await
+    }
+
+    /// `run_once`: the first host runs it, the others take its result.
+    async fn once(&mut self, place: &Place) -> bool {
+        let board = Arc::clone(&self.cx.board);
+        match board.once(&self.cx.host, place).await {
+            None => {
+                self.position.cleared = Some(place.clone());
+                true
+            }
+            Some(once) => {
+                let end = self.position.adopt(&once);
+                self.handle(Ended {
+                    item: None,
+                    task: end,
+                });
+                !self.over()
+            }
+        }
+    }
+
+    async fn control(&mut self, control: Control) -> bool {
+        match control {
+            Control::Pause(time) => {
+                tokio::time::sleep(time).await;
+                let outcome = Outcome::ok().with("delta", time.as_secs());
+                self.take(StepResult::of(outcome)).await
+            }
+            Control::Prompt { text, echo } => {
+                let answer = self.cx.run.ask(&text, echo).await;
+                let outcome = match answer {
+                    Ok(text) => Outcome::ok().with("user_input", text),
+                    Err(why) => Outcome::failed(why),
+                };
+                self.take(StepResult::of(outcome)).await
+            }
+            Control::ResetConnection => {
+                self.cx.run.links.reset(&self.cx.host).await;
+                self.take(StepResult::of(Outcome::ok())).await
+            }
+            Control::EndPlay => {
+                self.end_play = true;
+                let ended = self.position.apply(&self.cx, Control::EndHost);
+                self.handle(ended.unwrap_or_default());
+                !self.over()
+            }
+            Control::AddHost { name, groups, vars } => {
+                self.cx.run.add_host(&name, &groups, vars);
+                let mut outcome = Outcome::changed();
+                let added = [
+                    ("host_name", Value::from(name)),
+                    ("groups", groups.into_iter().collect()),
+                ];
+                outcome
+                    .data
+                    .insert("add_host".into(), Value::from_pairs(added));
+                self.take(StepResult::of(outcome)).await
+            }
+            control => {
+                let place = self.position.walk.place();
+                let ended = self.position.apply(&self.cx, control).unwrap_or_default();
+                self.share(&place, &ended, Vec::new());
+                self.handle(ended);
+                !self.over()
+            }
+        }
+    }
+
+    /// Publishes the result of a `run_once` task that this host ran for all.
+    fn share(&self, place: &Place, ended: &Ended, sets: Vec<(String, Value)>) {
+        if self.position.cleared.as_ref() == Some(place)
+            && let Some(task) = &ended.task
+        {
+            self.cx
+                .board
+                .publish(place, Arc::new((task.total.clone(), sets)));
+        }
+    }
+
+    /// Observe, decide, act for the step the host stands at.
+    async fn host_step(&mut self, step: HostStep) -> bool {
+        let view = (Arc::clone(&step.target), step.who.clone());
+        let mut probes = step.step.probes();
+        probes.extend(self.looked.get(&step.key).into_iter().flatten().cloned());
+        if let Some(seen) = self.cache.answers(&view, &probes) {
+            match step.step.decide(&seen) {
+                Decision::Done(outcome) => {
+                    let mut result = step.result(outcome);
+                    result.before = fingerprint(&seen);
+                    return self.judge_and_take(result, Duration::ZERO).await;
+                }
+                Decision::Act(plan) if step.check => {
+                    let mut result = step.predicted(plan);
+                    result.before = fingerprint(&seen);
+                    return self.judge_and_take(result, Duration::ZERO).await;
+                }
+                Decision::Act(_) => {}
+                Decision::Look(more) => {
+                    let known = self.looked.entry(step.key.clone()).or_default();
+                    let new: Vec<Probe> =
+                        more.into_iter().filter(|p| !probes.contains(p)).collect();
+                    if new.is_empty() {
+                        let text = format!(
+                            "module `{}` keeps asking what it already knows",
+                            step.module
+                        );
+                        return self.take(step.result(Outcome::failed(text))).await;
+                    }
+                    known.extend(new);
+                    return self.host_step_again(step).await;
+                }
+            }
+        }
+        self.take_turn(step).await
+    }
+
+    /// With more probes: perhaps they are known already.
+    async fn host_step_again(&mut self, step: HostStep) -> bool {
+        self.ready.insert(step.key.clone(), step);
+        true
+    }
+
+    /// One exchange with the host.
+    async fn take_turn(&mut self, step: HostStep) -> bool {
+        let ahead = turn::plan(&self.cx, &self.position, &step, &self.cache, &self.looked);
+        for (key, planned) in ahead.ready {
+            self.ready.entry(key).or_insert(planned);
+        }
+        self.show(&step.info);
+        self.ready.insert(step.key.clone(), step.clone());
+        let view = (Arc::clone(&step.target), step.who.clone());
+        let asked = step.step.probes();
+        let observing = ahead.turns.iter().all(|turn| turn.segments.is_empty());
+        for turn in ahead.turns {
+            if turn.segments.is_empty() && turn.ahead.is_empty() {
+                continue;
+            }
+            let started = Instant::now();
+            let (target, who) = turn.view.clone();
+            let replies = self
+                .cx
+                .run
+                .links
+                .turn(
+                    &self.cx,
+                    &target,
+                    &who,
+                    turn.password.clone(),
+                    turn.chunks(),
+                )
+                .await;
+            let replies = match replies {
+                Ok(replies) => replies,
+                Err(error) => return self.unreachable(&step, &target, &error).await,
+            };
+            let view = turn.view.clone();
+            let brought = match turn.read(replies) {
+                Ok(brought) => brought,
+                Err(why) => return self.take(step.result(Outcome::failed(why))).await,
+            };
+            let elapsed = started.elapsed();
+            for acted in brought.acted {
+                for effect in &acted.segment.plan.effects {
+                    self.cache.forget(&view.0, effect);
+                }
+                if acted.after.is_empty() && acted.replies.iter().any(|reply| reply.rc != 0) {
+                    // Nobody knows how far it came.
+                    self.cache.forget_all(&view.0);
+                }
+                self.cache.learn(&view, &acted.after);
+                self.acted.push_back((acted, elapsed));
+            }
+            if let Some(seen) = brought.ahead {
+                self.cache.learn(&view, &seen);
+            }
+        }
+        if observing && self.cache.answers(&view, &asked).is_none() {
+            let text = "the host did not answer all that was asked";
+            return self.take(step.result(Outcome::failed(text))).await;
+        }
+        true
+    }
+
+    /// The result of a step that acted.
+    async fn acted(&mut self, acted: Acted, elapsed: Duration) -> bool {
+        let Acted {
+            segment,
+            replies,
+            after,
+        } = acted;
+        let mut outcome = segment.step.step.finish(&segment.before, &replies, &after);
+        if outcome.diff.is_empty() {
+            outcome.diff.clone_from(&segment.plan.predicted.diff);
+        }
+        let mut result = segment.step.result(outcome);
+        result.before = fingerprint(&segment.before);
+        result.after = fingerprint(&after);
+        let spent: Duration = replies.iter().map(|reply| reply.elapsed).sum();
+        self.judge_and_take(result, if spent.is_zero() { elapsed } else { spent })
+            .await
+    }
+
+    /// Applies `changed_when` and `failed_when`, tries again where `until` wants it, and takes the result over.
+    async fn judge_and_take(&mut self, mut result: StepResult, elapsed: Duration) -> bool {
+        result.elapsed = elapsed;
+        if let Err(error) = judge(&self.cx, &self.position, &mut result) {
+            let mut bad = failed(&error);
+            bad.item = result.item.clone();
+            bad.label = result.label.clone();
+            bad.ignored = result.ignored;
+            bad.no_log = result.no_log;
+            result = bad;
+        }
+        if self.position.retry_wanted(&self.cx, &result) {
+            return self.retry().await;
+        }
+        if let Some(progress) = &self.position.progress {
+            let task = &progress.stop.task;
+            result.attempts = progress.attempt;
+            if !task.until.is_empty() && progress.attempt > 1 && !result.outcome.failed {
+                // The last attempt counts as failed when the condition never held.
+                let held = super::prepare::all_hold(&self.cx, &self.position, &result, &task.until);
+                result.outcome.failed = !held.unwrap_or(false);
+            }
+            if let Some(looped) = &task.looped
+                && !looped.break_when.is_empty()
+            {
+                result.ends_loop =
+                    super::prepare::all_hold(&self.cx, &self.position, &result, &looped.break_when)
+                        .unwrap_or(false);
+            }
+        }
+        self.take(result).await
+    }
+
+    /// Waits `delay` and starts the next attempt.
+    async fn retry(&mut self) -> bool {
+        let scope = self.position.scope(&self.cx);
+        let Some(progress) = &mut self.position.progress else {
+            return false;
+        };
+        progress.attempt += 1;
+        let node = progress.stop.task.delay.as_ref();
+        let delay = scope
+            .and_then(|scope| number(&self.cx, &scope, node).ok().flatten())
+            .unwrap_or(5.0);
+        // What was planned behind the first attempt has not happened.
+        self.acted.clear();
+        self.ready.clear();
+        self.cache = Cache::default();
+        tokio::time::sleep(Duration::from_secs_f64(delay.clamp(0.0, 86_400.0))).await;
+        true
+    }
+
+    async fn take(&mut self, mut result: StepResult) -> bool {
+        if result.outcome.failed && result.hint.is_none() {
+            result.hint = hint(&result);
+        }
+        let pause = self.position.progress.as_ref().and_then(|progress| {
+            let node = progress.stop.task.looped.as_ref()?.pause.as_ref()?;
+            let more = progress
+                .items
+                .as_ref()
+                .is_some_and(|items| progress.at + 1 < items.len());
+            more.then(|| {
+                number(&self.cx, &self.position.scope(&self.cx)?, Some(node))
+                    .ok()
+                    .flatten()
+            })?
+        });
+        let place = self.position.walk.place();
+        let sets = result.sets.clone();
+        let ended = self.position.commit(&self.cx, result);
+        self.share(&place, &ended, sets);
+        self.handle(ended);
+        if let Some(seconds) = pause {
+            tokio::time::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))).await;
+        }
+        !self.over()
+    }
+
+    fn over(&self) -> bool {
+        self.left == Left::Unreachable
+    }
+
+    async fn unreachable(&mut self, step: &HostStep, target: &str, error: &LinkError) -> bool {
+        let mut result = step.result(Outcome::failed(error.message.clone()));
+        result.hint.clone_from(&error.hint);
+        // Being refused by sudo is a failure of the step, not of the line.
+        result.unreachable = error.kind != crate::remote::LinkErrorKind::Become;
+        if target != &*self.cx.host {
+            result.delegate = Some(target.to_owned());
+        }
+        self.acted.clear();
+        self.ready.clear();
+        self.cache.forget_all(target);
+        if !result.unreachable {
+            return self.take(result).await;
+        }
+        let item = result.into_item(&self.cx);
+        let info = Arc::clone(&step.info);
+        self.recap.unreachable = 1;
+        self.left = Left::Unreachable;
+        self.position.walk.end();
+        self.cx
+            .run
+            .emit(Event::Task(Box::new(self.event(info, item, None))));
+        false
+    }
+
+    fn show(&mut self, info: &Arc<TaskInfo>) {
+        if !self
+            .shown
+            .as_ref()
+            .is_some_and(|shown| Arc::ptr_eq(shown, info))
+        {
+            self.shown = Some(Arc::clone(info));
+            let (host, task) = (Arc::clone(&self.cx.host), Arc::clone(info));
+            self.cx.run.emit(Event::TaskStart { host, task });
+        }
+    }
+
+    /// Counts and tells what ended.
+    fn handle(&mut self, ended: Ended) {
+        let info = ended
+            .task
+            .as_ref()
+            .map(|end| Arc::clone(&end.progress.info));
+        let info = info.or_else(|| self.position.progress.as_ref().map(|p| Arc::clone(&p.info)));
+        if let Some(item) = ended.item {
+            self.warn(&item);
+            let event = self.event(info.clone().unwrap_or_default(), item, None);
+            self.cx.run.emit(Event::Item(Box::new(event)));
+        }
+        let Some(end) = ended.task else { return };
+        let TaskEnd {
+            total,
+            fallout,
+            unknown_handlers,
+            progress,
+        } = end;
+        for name in unknown_handlers {
+            self.cx.run.emit(Event::Warning {
+                host: Some(Arc::clone(&self.cx.host)),
+                text: format!("{}: no handler is called `{name}`", progress.info.place),
+            });
+        }
+        let recap = &mut self.recap;
+        match total.status {
+            Status::Ok => recap.ok += 1,
+            Status::Changed => {
+                recap.ok += 1;
+                recap.changed += 1;
+            }
+            Status::Skipped => recap.skipped += 1,
+            Status::Failed if total.ignored => {
+                recap.ok += 1;
+                recap.ignored += 1;
+            }
+            Status::Failed if fallout == Some(Fallout::Rescued) => recap.rescued += 1,
+            Status::Failed => recap.failed += 1,
+            Status::Unreachable => recap.unreachable = 1,
+        }
+        if fallout.is_some() {
+            // Tasks planned on the way that failed may now see other variables.
+            self.ready.clear();
+            self.acted.clear();
+        }
+        if progress.items.is_none() {
+            self.warn(&total);
+        }
+        let event = self.event(progress.info, total, fallout);
+        self.cx.run.emit(Event::Task(Box::new(event)));
+    }
+
+    fn warn(&self, item: &ItemResult) {
+        for text in &item.warnings {
+            let host = Some(Arc::clone(&self.cx.host));
+            self.cx.run.emit(Event::Warning {
+                host,
+                text: text.clone(),
+            });
+        }
+    }
+
+    fn event(&self, task: Arc<TaskInfo>, item: ItemResult, fallout: Option<Fallout>) -> StepEnd {
+        let hide = item.no_log;
+        let shown = |text: Option<String>| text.filter(|_| !hide);
+        StepEnd {
+            host: Arc::clone(&self.cx.host),
+            delegate: item.delegate,
+            task,
+            item: if hide {
+                item.label.map(|_| "(hidden)".into())
+            } else {
+                item.label
+            },
+            status: item.status,
+            ignored: item.ignored,
+            rescued: fallout == Some(Fallout::Rescued),
+            msg: if hide {
+                Some("hidden by `no_log`".into())
+            } else {
+                item.msg
+            },
+            hint: shown(item.hint),
+            result: if hide { Value::UNDEFINED } else { item.value },
+            diff: if hide { Vec::new() } else { item.diff },
+            no_log: hide,
+            attempts: item.attempts,
+            elapsed: item.elapsed,
+            before: item.before,
+            after: item.after,
+        }
+    }
+}
+
+/// A hint for the commonest failures.
+fn hint(result: &StepResult) -> Option<String> {
+    let msg = result.outcome.msg.as_deref()?;
+    let err = result
+        .outcome
+        .data
+        .get("stderr")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    let says = |text: &str| msg.contains(text) || err.contains(text);
+    if says("Permission denied") || says("Operation not permitted") {
+        return Some("it may need `become: true`".into());
+    }
+    if says("Could not get lock") {
+        return Some(
+            "another apt or dpkg is running on the host; `lock_timeout` sets how long to wait"
+                .into(),
+        );
+    }
+    None
+}

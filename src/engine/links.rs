@@ -1,0 +1,383 @@
+//! The connections of a run: one per host, opened when first needed, shared by all that delegate to it.
+
+use super::context::HostContext;
+use super::prepare::{text, var};
+use crate::modules::args::to_bool;
+use crate::remote::{
+    BecomePassword, Boxed, Chunk, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply,
+    Secret, Stats, Target,
+};
+use crate::template::TemplateError;
+use crate::vars::{Access, HostState, Layer, Parts, StepScope};
+use minijinja::Value;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+
+/// Opens connections: `remote::connect`, or a fake in tests.
+pub type Connector =
+    Arc<dyn Fn(Target) -> Boxed<'static, Result<Box<dyn Link>, LinkError>> + Send + Sync>;
+
+/// Defaults below the inventory's connection variables: what the command line said.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionDefaults {
+    /// `-u`.
+    pub user: Option<String>,
+    /// `-k`.
+    pub password: Option<Secret>,
+    /// `--private-key`.
+    pub private_key: Option<PathBuf>,
+    /// `--host-key-checking`.
+    pub host_key_checking: HostKeyChecking,
+    /// `-c`.
+    pub connection: Option<String>,
+    /// `--ssh-common-args`.
+    pub ssh_args: Option<String>,
+    /// `--timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// Handshakes under way at the same time: fewer than sshd's `MaxStartups` (10) for hosts behind one address.
+const HANDSHAKES: usize = 8;
+
+enum Slot {
+    Closed,
+    Open(Box<dyn Link>),
+}
+
+/// See the module.
+pub(crate) struct Links {
+    slots: Mutex<HashMap<Arc<str>, Arc<AsyncMutex<Slot>>>>,
+    spent: Mutex<HashMap<Arc<str>, Stats>>,
+    connector: Connector,
+    defaults: ConnectionDefaults,
+    forks: Semaphore,
+    handshakes: Semaphore,
+}
+
+impl Links {
+    pub(crate) fn new(connector: Connector, defaults: ConnectionDefaults, forks: usize) -> Self {
+        Self {
+            slots: Mutex::default(),
+            spent: Mutex::default(),
+            connector,
+            defaults,
+            forks: Semaphore::new(forks.max(1)),
+            handshakes: Semaphore::new(HANDSHAKES),
+        }
+    }
+
+    fn slot(&self, host: &Arc<str>) -> Arc<AsyncMutex<Slot>> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots
+            .entry(Arc::clone(host))
+            .or_insert_with(|| Arc::new(AsyncMutex::new(Slot::Closed)));
+        Arc::clone(slot)
+    }
+
+    /// One turn on a host; connects first when needed.
+    pub(crate) async fn turn(
+        &self,
+        cx: &HostContext,
+        target: &Arc<str>,
+        who: &Identity,
+        password: BecomePassword,
+        chunks: Vec<Chunk>,
+    ) -> Result<Vec<Reply>, LinkError> {
+        let slot = self.slot(target);
+        let mut slot = slot.lock().await;
+        // Never closed: the semaphores live as long as the run.
+        let _working = self.forks.acquire().await;
+        if let Slot::Closed = *slot {
+            let described = self.describe(cx, target).map_err(|error| {
+                LinkError::new(
+                    LinkErrorKind::Unreachable,
+                    format!("connection variables: {error}"),
+                )
+            })?;
+            let _shaking = self.handshakes.acquire().await;
+            *slot = Slot::Open((self.connector)(described).await?);
+        }
+        let Slot::Open(link) = &mut *slot else {
+            return Err(LinkError::new(
+                LinkErrorKind::Lost,
+                "the connection is closed",
+            ));
+        };
+        link.set_become_password(who, password);
+        let result = link.turn(who, chunks).await;
+        self.note(target, link.stats());
+        if let Err(error) = &result
+            && matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Protocol)
+            && let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed)
+        {
+            self.settle(target);
+            link.close().await;
+        }
+        result
+    }
+
+    /// What the line of a host cost, all connections together.
+    pub(crate) fn stats(&self, host: &str) -> Stats {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = |mut total: Stats, key: &str| {
+            if let Some(one) = spent.get(key) {
+                total.turns += one.turns;
+                total.up += one.up;
+                total.down += one.down;
+            }
+            total
+        };
+        sum(sum(Stats::default(), host), &earlier(host))
+    }
+
+    fn note(&self, host: &Arc<str>, stats: Stats) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.insert(Arc::clone(host), stats);
+    }
+
+    /// Moves the figures of a broken connection to the host's earlier ones.
+    fn settle(&self, host: &Arc<str>) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = spent.remove(host) {
+            let total = spent.entry(earlier(host).into()).or_default();
+            total.turns += last.turns;
+            total.up += last.up;
+            total.down += last.down;
+        }
+    }
+
+    /// Closes a host's connection; the next turn opens a new one.
+    pub(crate) async fn reset(&self, host: &Arc<str>) {
+        let slot = self.slot(host);
+        let mut slot = slot.lock().await;
+        if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
+            self.settle(host);
+            link.close().await;
+        }
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        let slots: Vec<_> = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.drain().map(|(_, slot)| slot).collect()
+        };
+        let mut closing = tokio::task::JoinSet::new();
+        for slot in slots {
+            closing.spawn(async move {
+                if let Slot::Open(link) = std::mem::replace(&mut *slot.lock().await, Slot::Closed) {
+                    link.close().await;
+                }
+            });
+        }
+        while closing.join_next().await.is_some() {}
+    }
+
+    /// The variables that describe the connection to a host; `None` for a host nobody knows.
+    pub(crate) fn scope_of(&self, cx: &HostContext, host: &Arc<str>) -> Option<Arc<StepScope>> {
+        let own = *host == cx.host;
+        if !own && cx.run.shared.layers(host).is_none() {
+            return None;
+        }
+        Some(StepScope::new(Parts {
+            engine: Arc::clone(&cx.run.engine),
+            shared: Arc::clone(&cx.run.shared),
+            host: Arc::clone(host),
+            magic: Arc::default(),
+            state: if own {
+                HostState::default()
+            } else {
+                cx.run.shared.state(host)
+            },
+            defaults: if own {
+                cx.play_defaults.clone()
+            } else {
+                Vec::new()
+            },
+            layers: if own {
+                cx.play_vars.clone()
+            } else {
+                Vec::<Layer>::new()
+            },
+            above: Vec::new(),
+            extra: cx.run.extra.clone(),
+            access: Access::Everything,
+            search: Vec::new(),
+        }))
+    }
+
+    /// Where and how to connect, from the inventory, the play and the command line.
+    fn describe(&self, cx: &HostContext, host: &Arc<str>) -> Result<Target, TemplateError> {
+        let defaults = &self.defaults;
+        let Some(scope) = self.scope_of(cx, host) else {
+            // A host that is not in the inventory, e.g. the target of `delegate_to`.
+            return Ok(Target {
+                name: host.to_string(),
+                local: is_local_name(host),
+                host: host.to_string(),
+                user: defaults.user.clone(),
+                password: defaults.password.clone(),
+                private_keys: defaults.private_key.iter().cloned().collect(),
+                host_key_checking: defaults.host_key_checking,
+                connect_timeout: defaults.timeout,
+                ..Target::default()
+            });
+        };
+        let own = *host == cx.host;
+        let base = &cx.play.base;
+        let keyword = |node: Option<&crate::yaml::Node>| match node {
+            Some(node) if own => text(cx, &scope, node),
+            _ => Ok(None),
+        };
+        let connection = var(&scope, &["ansible_connection"])?
+            .or(keyword(base.connection.as_ref())?)
+            .or_else(|| defaults.connection.clone());
+        let local = match connection.as_deref() {
+            Some("local" | "ansible.builtin.local") => true,
+            Some(_) => false,
+            None => is_local_name(host),
+        };
+        let user = var(&scope, &["ansible_user", "ansible_ssh_user"])?
+            .or(keyword(base.remote_user.as_ref())?)
+            .or_else(|| defaults.user.clone());
+        let port =
+            var(&scope, &["ansible_port", "ansible_ssh_port"])?.or(keyword(base.port.as_ref())?);
+        let key = var(
+            &scope,
+            &["ansible_private_key_file", "ansible_ssh_private_key_file"],
+        )?
+        .map(|path| expand_home(&path))
+        .or_else(|| defaults.private_key.clone());
+        let mut options = Vec::new();
+        let args = [
+            "ansible_ssh_args",
+            "ansible_ssh_common_args",
+            "ansible_ssh_extra_args",
+        ];
+        for name in args {
+            if let Some(words) = var(&scope, &[name])? {
+                options.extend(ssh_options(&words));
+            }
+        }
+        options.extend(
+            defaults
+                .ssh_args
+                .iter()
+                .flat_map(|words| ssh_options(words)),
+        );
+        let checking = var(
+            &scope,
+            &["ansible_host_key_checking", "ansible_ssh_host_key_checking"],
+        )?;
+        let off = checking.is_some_and(|text| to_bool(&Value::from(text)) == Some(false));
+        let timeout = var(&scope, &["ansible_timeout", "ansible_ssh_timeout"])?
+            .and_then(|text| text.parse::<f64>().ok())
+            .map(Duration::from_secs_f64);
+        Ok(Target {
+            name: host.to_string(),
+            local,
+            host: var(&scope, &["ansible_host", "ansible_ssh_host"])?
+                .unwrap_or_else(|| host.to_string()),
+            port: port.and_then(|text| text.trim().parse().ok()),
+            user,
+            password: var(
+                &scope,
+                &[
+                    "ansible_password",
+                    "ansible_ssh_pass",
+                    "ansible_ssh_password",
+                ],
+            )?
+            .map(Secret::new)
+            .or_else(|| defaults.password.clone()),
+            private_keys: key.into_iter().collect(),
+            passphrase: var(&scope, &["ansible_ssh_private_key_passphrase"])?.map(Secret::new),
+            options,
+            host_key_checking: if off {
+                HostKeyChecking::Off
+            } else {
+                defaults.host_key_checking
+            },
+            connect_timeout: timeout.or(defaults.timeout),
+        })
+    }
+}
+
+fn earlier(host: &str) -> String {
+    format!("{host}\0earlier")
+}
+
+fn is_local_name(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1")
+}
+
+fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// OpenSSH command-line words as option pairs.
+fn ssh_options(words: &str) -> Vec<(String, String)> {
+    let words = shlex::split(words).unwrap_or_default();
+    let mut options = Vec::new();
+    let mut words = words.into_iter();
+    let short = |flag: &str| match flag {
+        "-J" => Some("ProxyJump"),
+        "-i" => Some("IdentityFile"),
+        "-p" => Some("Port"),
+        "-l" => Some("User"),
+        "-F" => Some("ConfigFile"),
+        _ => None,
+    };
+    while let Some(word) = words.next() {
+        if let Some(rest) = word.strip_prefix("-o") {
+            let pair = if rest.is_empty() {
+                words.next().unwrap_or_default()
+            } else {
+                rest.to_owned()
+            };
+            let (key, value) = pair.split_once(['=', ' ']).unwrap_or((&pair, ""));
+            options.push((key.trim().to_owned(), value.trim().to_owned()));
+        } else if let Some(name) = word.get(..2).and_then(short) {
+            let rest = &word[2..];
+            let value = if rest.is_empty() {
+                words.next().unwrap_or_default()
+            } else {
+                rest.to_owned()
+            };
+            options.push((name.to_owned(), value));
+        }
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ssh_options;
+
+    #[test]
+    fn ssh_words_become_options() {
+        let options = ssh_options(
+            "-o UserKnownHostsFile=/x -oPort=22 -J bastion -i '/a b' -v -o 'ProxyCommand ssh -W %h:%p j'",
+        );
+        let pairs: Vec<(&str, &str)> = options
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("UserKnownHostsFile", "/x"),
+                ("Port", "22"),
+                ("ProxyJump", "bastion"),
+                ("IdentityFile", "/a b"),
+                ("ProxyCommand", "ssh -W %h:%p j"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! The run journal: what was done to each host, as JSON lines, and the receipt of what a run left there.
+//!
+//! Everything lies in one state folder per inventory, readable by its owner only: `runs/TIME/HOST.jsonl` for each run and
+//! `receipts/HOST.json` for the latest known fingerprints, which `verify` compares.
+
+use super::event::{Status, StepEnd};
+use super::{Event, Reporter, json};
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The state folder of an inventory: below `MINI_PLAY_STATE`, `$XDG_STATE_HOME/mini-play` or `~/.local/state/mini-play`.
+#[must_use]
+pub fn state_dir(inventory: &Path) -> PathBuf {
+    let base = std::env::var_os("MINI_PLAY_STATE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            std::env::var_os("XDG_STATE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
+                .unwrap_or_else(|| PathBuf::from("."))
+                .join("mini-play")
+        });
+    let full = std::fs::canonicalize(inventory).unwrap_or_else(|_| inventory.to_path_buf());
+    let digest = Sha256::digest(full.as_os_str().as_encoded_bytes());
+    let key: String = digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let name = full
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    base.join(format!("{name}-{key}"))
+}
+
+/// What runs left on a host: digests of the files they were about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Receipt {
+    /// Path to `ALGORITHM:DIGEST`, or `-` where the run left no file.
+    pub files: BTreeMap<String, String>,
+    /// Facts gathered last, but for those that may hold secrets or change by themselves.
+    #[serde(default)]
+    pub facts: BTreeMap<String, serde_json::Value>,
+}
+
+/// Facts that are not kept.
+const PASSING: [&str; 6] = [
+    "env",
+    "date_time",
+    "local",
+    "loadavg",
+    "uptime_seconds",
+    "memfree_mb",
+];
+
+impl Receipt {
+    /// The receipt of a host; empty when there is none.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn load(state: &Path, host: &str) -> Result<Self> {
+        let path = receipt_path(state, host);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("failed to read {}", path.display())),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(why) => Err(why).with_context(|| format!("failed to read {}", path.display())),
+        }
+    }
+
+    fn store(&self, state: &Path, host: &str) -> Result<()> {
+        let path = receipt_path(state, host);
+        let part = path.with_extension("part");
+        let mut file = private_file(&part)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.flush()?;
+        std::fs::rename(&part, &path).with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    fn take(&mut self, end: &StepEnd) {
+        let known = if end.after.is_empty() {
+            &end.before
+        } else {
+            &end.after
+        };
+        for (what, answer) in known {
+            let Some((kind, path)) = what.split_once(' ') else {
+                continue;
+            };
+            if kind.starts_with("sha") || kind == "md5" {
+                let value = if answer == "-" {
+                    "-".to_owned()
+                } else {
+                    format!("{kind}:{answer}")
+                };
+                self.files.insert(path.to_owned(), value);
+            }
+        }
+        if end.task.module == "setup"
+            && let Ok(facts) = end.result.get_attr("ansible_facts")
+            && let Ok(serde_json::Value::Object(facts)) = serde_json::to_value(&facts)
+        {
+            self.facts = facts
+                .into_iter()
+                .filter(|(name, _)| !PASSING.contains(&name.as_str()))
+                .collect();
+        }
+    }
+}
+
+fn receipt_path(state: &Path, host: &str) -> PathBuf {
+    state
+        .join("receipts")
+        .join(format!("{}.json", file_name(host)))
+}
+
+/// A host's name as a file name: nothing that leads elsewhere.
+fn file_name(host: &str) -> String {
+    host.chars()
+        .map(|c| if c == '/' || c == '\0' { '_' } else { c })
+        .collect()
+}
+
+fn private_dir(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("failed to make the folder {}", path.display()))
+}
+
+fn private_file(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// Writes the journal of a run.
+pub struct Journal {
+    state: PathBuf,
+    dir: PathBuf,
+    files: HashMap<String, File>,
+    receipts: HashMap<String, Receipt>,
+    check: bool,
+    broken: bool,
+}
+
+impl Journal {
+    /// Opens the journal of a run, before anything is changed.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written.
+    pub fn open(state: &Path) -> Result<Self> {
+        let now = time::OffsetDateTime::now_utc();
+        let format = time::macros::format_description!(
+            "[year][month][day]T[hour][minute][second].[subsecond digits:3]Z"
+        );
+        let name = now.format(&format).context("failed to write the time")?;
+        let dir = state
+            .join("runs")
+            .join(format!("{name}-{}", std::process::id()));
+        private_dir(state)?;
+        private_dir(&dir)?;
+        private_dir(&state.join("receipts"))?;
+        // A full disk shows here rather than in the middle of the run.
+        private_file(&dir.join("run.jsonl"))?
+            .write_all(b"")
+            .context("failed to write the journal")?;
+        Ok(Self {
+            state: state.to_path_buf(),
+            dir,
+            files: HashMap::new(),
+            receipts: HashMap::new(),
+            check: false,
+            broken: false,
+        })
+    }
+
+    /// Where it is written.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn append(&mut self, name: &str, event: &Event) -> Result<()> {
+        let Some(mut value) = json::object(event) else {
+            return Ok(());
+        };
+        if let Some(map) = value.as_object_mut() {
+            // The journal keeps fingerprints, not whole results: those may hold what the user's files hold.
+            map.remove("result");
+            map.remove("diff");
+            let now = time::OffsetDateTime::now_utc();
+            let stamp = now.format(&time::format_description::well_known::Rfc3339)?;
+            map.insert("time".into(), stamp.into());
+        }
+        if !self.files.contains_key(name) {
+            let path = self.dir.join(format!("{}.jsonl", file_name(name)));
+            self.files.insert(name.to_owned(), private_file(&path)?);
+        }
+        if let Some(file) = self.files.get_mut(name) {
+            writeln!(file, "{value}")?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, end: &StepEnd) {
+        let settled = matches!(end.status, Status::Ok | Status::Changed);
+        if !settled || self.check || end.delegate.is_some() {
+            return;
+        }
+        let host = end.host.to_string();
+        let state = &self.state;
+        self.receipts
+            .entry(host)
+            .or_insert_with_key(|host| Receipt::load(state, host).unwrap_or_default())
+            .take(end);
+    }
+}
+
+impl Reporter for Journal {
+    fn event(&mut self, event: &Event) {
+        let name = match event {
+            Event::Item(end) | Event::Task(end) => {
+                self.receive(end);
+                end.host.to_string()
+            }
+            Event::RunStart { check, .. } => {
+                self.check = *check;
+                "run".to_owned()
+            }
+            Event::HostEnd(recap) => {
+                if let Some(receipt) = self.receipts.get(&recap.host) {
+                    self.broken |= receipt.store(&self.state, &recap.host).is_err();
+                }
+                recap.host.clone()
+            }
+            _ => "run".to_owned(),
+        };
+        let written = self.append(&name, event);
+        if written.is_err() && !self.broken {
+            self.broken = true;
+            tracing::warn!(
+                "the journal in {} cannot be written any more",
+                self.dir.display()
+            );
+        }
+    }
+}

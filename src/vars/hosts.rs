@@ -1,0 +1,140 @@
+//! What is known of the hosts of a run: the inventory's definitions, and what the run has learned.
+
+use super::Values;
+use crate::playbook::ast::VarMap;
+use minijinja::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, RwLock};
+
+/// A variable that a run set.
+#[derive(Debug, Clone)]
+pub enum Slot {
+    /// Known.
+    Known(Value),
+    /// Set by a step that has not run yet (only while planning ahead).
+    Pending,
+}
+
+/// What the run has learned of one host. Cheap to clone: planning ahead works on a copy.
+#[derive(Debug, Clone, Default)]
+pub struct HostState {
+    /// Facts, without the `ansible_` prefix: what `ansible_facts` shows.
+    pub facts: Arc<Values>,
+    /// Facts that are also variables under their own name (`packages`, `services`…).
+    pub named_facts: Arc<Values>,
+    /// Whether facts are being gathered by a step that has not run yet.
+    pub facts_pending: bool,
+    /// `set_fact` and `register`.
+    pub set: Arc<HashMap<Arc<str>, Slot>>,
+    /// `include_vars`, later files first.
+    pub included: Vec<(Arc<str>, Arc<VarMap>)>,
+    /// Whether `include_vars` may have added names that are not known yet.
+    pub included_pending: bool,
+    /// Roles whose defaults and vars became visible to the rest of the play (`public: true`).
+    pub public_roles: Vec<Arc<crate::playbook::ast::Role>>,
+}
+
+impl HostState {
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, slot: Slot) {
+        Arc::make_mut(&mut self.set).insert(name.into(), slot);
+    }
+
+    /// Adds facts. Those of `setup` are variables with the `ansible_` prefix only; those of other
+    /// modules also under the very name the module gave.
+    pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>, named: bool) {
+        let own = Arc::make_mut(&mut self.facts);
+        for (name, value) in facts {
+            let short = name.strip_prefix("ansible_").unwrap_or(&name);
+            own.insert(short.into(), value.clone());
+            if named && short == name {
+                Arc::make_mut(&mut self.named_facts).insert(name.into(), value);
+            }
+        }
+    }
+}
+
+/// What all hosts of a run share. Hosts publish their state here when others may read it.
+#[derive(Debug, Default)]
+pub struct Shared {
+    states: RwLock<HashMap<Arc<str>, HostState>>,
+    static_layers: RwLock<HashMap<Arc<str>, Arc<Vec<(Arc<str>, Arc<VarMap>)>>>>,
+    groups: RwLock<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
+    order: RwLock<Vec<Arc<str>>>,
+}
+
+impl Shared {
+    /// Announces a host with its inventory definitions, weakest first.
+    pub fn add_host(&self, host: &Arc<str>, layers: Vec<(Arc<str>, Arc<VarMap>)>) {
+        write(&self.static_layers).insert(Arc::clone(host), Arc::new(layers));
+        let mut order = write(&self.order);
+        if !order.contains(host) {
+            order.push(Arc::clone(host));
+        }
+    }
+
+    /// Puts a host into a group, made when needed.
+    pub fn add_to_group(&self, group: &str, host: Option<&Arc<str>>) {
+        let mut groups = write(&self.groups);
+        let members = groups.entry(group.into()).or_default();
+        if let Some(host) = host
+            && !members.contains(host)
+        {
+            members.push(Arc::clone(host));
+        }
+    }
+
+    /// Publishes what a host has learned.
+    pub fn publish(&self, host: &Arc<str>, state: &HostState) {
+        write(&self.states).insert(Arc::clone(host), state.clone());
+    }
+
+    /// What a host has published.
+    #[must_use]
+    pub fn state(&self, host: &str) -> HostState {
+        read(&self.states).get(host).cloned().unwrap_or_default()
+    }
+
+    /// The inventory's definitions for a host, weakest first; `None` for an unknown host.
+    #[must_use]
+    pub fn layers(&self, host: &str) -> Option<Arc<Vec<(Arc<str>, Arc<VarMap>)>>> {
+        read(&self.static_layers).get(host).cloned()
+    }
+
+    /// Names of all hosts, in inventory order.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Arc<str>> {
+        read(&self.order).clone()
+    }
+
+    /// Group names with their members.
+    #[must_use]
+    pub fn groups(&self) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
+        read(&self.groups).clone()
+    }
+
+    /// Names of the groups a host is in, without `all`, sorted.
+    #[must_use]
+    pub fn groups_of(&self, host: &str) -> Vec<Arc<str>> {
+        let groups = read(&self.groups);
+        let names: HashSet<_> = groups
+            .iter()
+            .filter(|(name, members)| &***name != "all" && members.iter().any(|m| &**m == host))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.sort();
+        names
+    }
+}
+
+/// A poisoned lock only means that a thread panicked elsewhere; the maps themselves are whole.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both want Debian 12 (or newer), cargo, and root.
+
+# What they need from the distribution, by name.
+PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh-server sudo procps \
+	debian-archive-keyring ca-certificates apt-utils dpkg-dev gnupg xz-utils zstd unzip zip \
+	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash
+
+.PHONY: help setup build demo demo-down test test-quick lint clean
+
+help:
+	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
+	@echo "make demo-down  remove every trace of the demo"
+	@echo "make test       every test, those on lab hosts included"
+	@echo "make test-quick the tests that need no lab host"
+	@echo "make lint       rustfmt and clippy"
+
+setup:
+	@missing=""; for p in $(PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" != 0 ]; then echo "please install:$$missing"; exit 1; fi; \
+		echo "installing:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+build: setup
+	cargo build --release --locked
+
+demo: build
+	tests/demo/up
+
+demo-down:
+	tests/demo/down
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-quick: setup
+	cargo test --workspace --locked
+
+test: setup lint
+	MINI_PLAY_LAB_TESTS=1 cargo test --workspace --locked
+
+clean: demo-down
+	cargo clean

@@ -46,6 +46,7 @@ impl Inventory {
                 Err(diagnostic) => problems.push(diagnostic),
             }
         }
+        inventory.find_ungrouped();
         inventory.check_loops(&mut problems);
         let beside = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
         let mut dirs = vec![if path.is_dir() {
@@ -212,6 +213,26 @@ impl Inventory {
             Some(crate::yaml::Kind::Int(n)) => *n,
             Some(crate::yaml::Kind::Str(text)) => text.parse().unwrap_or(1),
             _ => 1,
+        }
+    }
+
+    /// Puts the hosts that are in no other group into `ungrouped`.
+    fn find_ungrouped(&mut self) {
+        let special = |name: &str| name == "all" || name == "ungrouped";
+        let grouped: IndexSet<String> = self
+            .groups
+            .iter()
+            .filter(|(name, _)| !special(name))
+            .flat_map(|(_, group)| group.hosts.iter().cloned())
+            .collect();
+        let alone: Vec<String> = self
+            .hosts
+            .keys()
+            .filter(|host| !grouped.contains(*host))
+            .cloned()
+            .collect();
+        if let Some(ungrouped) = self.groups.get_mut("ungrouped") {
+            ungrouped.hosts.extend(alone);
         }
     }
 

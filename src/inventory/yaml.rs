@@ -36,21 +36,6 @@ pub(super) fn read(inventory: &mut Inventory, root: &Node, problems: &mut Vec<Di
         }
         group(inventory, name, node, problems);
     }
-    let grouped: Vec<String> = inventory
-        .groups
-        .iter()
-        .filter(|(name, _)| *name != "all" && *name != "ungrouped")
-        .flat_map(|(_, group)| group.hosts.iter().cloned())
-        .collect();
-    let alone: Vec<String> = inventory
-        .hosts
-        .keys()
-        .filter(|host| !grouped.contains(host))
-        .cloned()
-        .collect();
-    if let Some(ungrouped) = inventory.groups.get_mut("ungrouped") {
-        ungrouped.hosts.extend(alone);
-    }
 }
 
 fn group(inventory: &mut Inventory, name: &Arc<str>, node: &Node, problems: &mut Vec<Diagnostic>) {

@@ -180,7 +180,6 @@ impl HostArgs {
                 PathBuf::from("roles"),
             ],
             extra: extra.clone(),
-            ..LoadOptions::default()
         }
     }
 

@@ -1,5 +1,8 @@
 //! CLI commands, one thin file each; the work is in the library modules.
 
+// Commands speak to the user; nobody else does.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod apply;
 mod bundle;
 mod common;
@@ -74,7 +77,7 @@ pub fn main() -> ExitCode {
     common::logging();
     let done = match cli.command {
         Command::Apply(args) => apply::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Verify(args) => verify::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Doc(args) => doc::run(&args),
         Command::Lab(args) => lab::run(args),

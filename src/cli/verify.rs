@@ -44,7 +44,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Runs it.
-pub(super) fn run(args: VerifyArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
     let extra = args.hosts.extra()?;
     let load = args.hosts.load_options(&path, &extra);

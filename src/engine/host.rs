@@ -205,7 +205,7 @@ impl Driver {
                 !self.over()
             }
             Control::AddHost { name, groups, vars } => {
-                self.cx.run.add_host(&name, &groups, vars);
+                self.cx.run.add_host(&name, &groups, &vars);
                 let mut outcome = Outcome::changed();
                 let added = [
                     ("host_name", Value::from(name)),
@@ -504,6 +504,13 @@ impl Driver {
                 host: Some(Arc::clone(&self.cx.host)),
                 text: format!("{}: no handler is called `{name}`", progress.info.place),
             });
+        }
+        if matches!(
+            progress.stop.task.action.name.rsplit('.').next(),
+            Some("meta")
+        ) && total.status == Status::Ok
+        {
+            return;
         }
         let recap = &mut self.recap;
         match total.status {

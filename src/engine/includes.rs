@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Read<T> = Result<T, Vec<Diagnostic>>;
+/// A file, the role it is read for, and whether its tasks are handlers.
+type TasksKey = (PathBuf, PathBuf, bool);
 
 /// A role read at run time.
 #[derive(Clone)]
@@ -27,7 +29,7 @@ pub(crate) struct IncludedRole {
 /// See the module.
 pub(crate) struct Includes {
     options: LoadOptions,
-    tasks: Mutex<HashMap<(PathBuf, PathBuf, bool), Arc<Vec<Item>>>>,
+    tasks: Mutex<HashMap<TasksKey, Arc<Vec<Item>>>>,
     roles: Mutex<HashMap<String, IncludedRole>>,
     vars: Mutex<HashMap<PathBuf, Arc<VarMap>>>,
 }

@@ -238,7 +238,7 @@ fn place(
             .as_ref()
             .is_some_and(|node| matches!(node.kind, Kind::Bool(true)));
     let gather = gather(&cx, &play).then(|| gather_task(&play));
-    let mut walk = Walk::new(&play, chain, gather, force);
+    let mut walk = Walk::new(&play, &chain, gather, force);
     if let Some(diagnostic) = missing {
         cx.run.emit(Event::Warning {
             host: Some(Arc::clone(&cx.host)),

@@ -186,7 +186,7 @@ impl Position {
                     .args
                     .as_map()
                     .into_iter()
-                    .flat_map(|map| map.iter())
+                    .flat_map(crate::yaml::Map::iter)
                 {
                     self.state.set(name, Slot::Pending);
                 }

@@ -229,7 +229,7 @@ impl RunContext {
     }
 
     /// A host added by `add_host`: its variables are computed values.
-    pub(crate) fn add_host(&self, name: &str, groups: &[String], vars: Vec<(String, Value)>) {
+    pub(crate) fn add_host(&self, name: &str, groups: &[String], vars: &[(String, Value)]) {
         let host: Arc<str> = name.into();
         let source = crate::diag::Source::new("<add_host>", "");
         let span = crate::diag::Span::head(&source);

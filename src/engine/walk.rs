@@ -126,13 +126,13 @@ impl Walk {
     /// At the start of a play. `gather` is the task that gathers facts, if wanted.
     pub(crate) fn new(
         play: &Arc<Play>,
-        top: Arc<Chain>,
+        top: &Arc<Chain>,
         gather: Option<Arc<Task>>,
         force_handlers: bool,
     ) -> Self {
         let mut walk = Self {
             play: Arc::clone(play),
-            top: Arc::clone(&top),
+            top: Arc::clone(top),
             frames: Vec::new(),
             phase: 0,
             gather,
@@ -144,7 +144,7 @@ impl Walk {
             dead: false,
             force_handlers,
         };
-        walk.add_handlers(&play.handlers, &top);
+        walk.add_handlers(&play.handlers, top);
         walk
     }
 

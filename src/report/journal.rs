@@ -16,15 +16,14 @@ use std::path::{Path, PathBuf};
 /// The state folder of an inventory: below `MINI_PLAY_STATE`, `$XDG_STATE_HOME/mini-play` or `~/.local/state/mini-play`.
 #[must_use]
 pub fn state_dir(inventory: &Path) -> PathBuf {
-    let base = std::env::var_os("MINI_PLAY_STATE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            std::env::var_os("XDG_STATE_HOME")
-                .map(PathBuf::from)
-                .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
-                .unwrap_or_else(|| PathBuf::from("."))
-                .join("mini-play")
-        });
+    let base = match std::env::var_os("MINI_PLAY_STATE") {
+        Some(dir) => PathBuf::from(dir),
+        None => std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
+            .unwrap_or_else(|| PathBuf::from("."))
+            .join("mini-play"),
+    };
     let full = std::fs::canonicalize(inventory).unwrap_or_else(|_| inventory.to_path_buf());
     let digest = Sha256::digest(full.as_os_str().as_encoded_bytes());
     let key: String = digest

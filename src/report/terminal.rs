@@ -124,7 +124,7 @@ impl<W: Write + Send> Terminal<W> {
             head = format!("{head}\n{}", indent(&debug_text(end)));
         }
         self.line(&head);
-        if bad && !(looped && !is_item) {
+        if bad && (is_item || !looped) {
             self.failure(end);
         }
         for diff in &end.diff {

@@ -54,11 +54,14 @@ impl HostState {
     }
 }
 
+/// Definitions with a word on where each is from, weakest first.
+pub type Sources = Arc<Vec<(Arc<str>, Arc<VarMap>)>>;
+
 /// What all hosts of a run share. Hosts publish their state here when others may read it.
 #[derive(Debug, Default)]
 pub struct Shared {
     states: RwLock<HashMap<Arc<str>, HostState>>,
-    static_layers: RwLock<HashMap<Arc<str>, Arc<Vec<(Arc<str>, Arc<VarMap>)>>>>,
+    static_layers: RwLock<HashMap<Arc<str>, Sources>>,
     groups: RwLock<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
     order: RwLock<Vec<Arc<str>>>,
 }
@@ -97,7 +100,7 @@ impl Shared {
 
     /// The inventory's definitions for a host, weakest first; `None` for an unknown host.
     #[must_use]
-    pub fn layers(&self, host: &str) -> Option<Arc<Vec<(Arc<str>, Arc<VarMap>)>>> {
+    pub fn layers(&self, host: &str) -> Option<Sources> {
         read(&self.static_layers).get(host).cloned()
     }
 

@@ -287,7 +287,7 @@ fn task(entry: &Node, check: &str, path: &Path) -> Result<Task, Diagnostic> {
             "when" => {
                 base.when = node
                     .as_seq()
-                    .map_or_else(|| vec![node.clone()], <[Node]>::to_vec)
+                    .map_or_else(|| vec![node.clone()], <[Node]>::to_vec);
             }
             name if known.contains(&name) => {
                 args.insert(Arc::clone(key), span.clone(), node.clone());

@@ -32,7 +32,7 @@ const PARAMS: &[Param] = &[
         "process: regular expression on the command column of `ps axuf`",
     ),
     Param::new("user", Type::Str, "process: the user it runs as"),
-    Param::new("count", Type::Str, "process: how many, `N` or `>=N`").default("'>=1'"),
+    Param::new("count", Type::Str, "process: how many, `N` or `>=N`").default(">=1"),
     Param::new("port", Type::Int, "port and tcp: the number"),
     Param::new("proto", Type::Str, "port: tcp or udp")
         .default("tcp")
@@ -48,7 +48,7 @@ const PARAMS: &[Param] = &[
         Type::Str,
         "http: what is fetched, from the host itself",
     ),
-    Param::new("status", Type::List, "http: accepted status codes").default("'200'"),
+    Param::new("status", Type::List, "http: accepted status codes").default("200"),
     Param::new("body", Type::Str, "http: regular expression on the body"),
     Param::new(
         "json",
@@ -318,7 +318,8 @@ fn unit(seen: &Seen, name: &str, active: Option<bool>, enabled: Option<bool>) ->
         } else {
             is
         };
-        if is != wanted && !(file.is_empty() && !wanted) {
+        // A missing unit is not enabled.
+        if is != wanted && (wanted || !file.is_empty()) {
             return wrong(
                 format!(
                     "unit {name} {}",

@@ -20,11 +20,8 @@ mod deb822_repository;
 mod fetch;
 mod file;
 mod group;
-<<<<<<< HEAD
 mod package;
-=======
 mod health_check;
->>>>>>> 70f9803 (Observe, decide, act: the engine, its variables and reports, verify, and the commands)
 pub mod probe;
 mod put;
 mod rule;
@@ -452,21 +449,17 @@ pub static TABLE: &[&dyn Module] = &[
     &apt_repository::AptRepository,
     &authorized_key::AuthorizedKey,
     &command::Command,
+    &command::Shell,
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
     &file::File,
     &group::Group,
-<<<<<<< HEAD
-    &package::Package,
-=======
     &health_check::HealthCheck,
+    &package::Package,
     &service::Service,
->>>>>>> 70f9803 (Observe, decide, act: the engine, its variables and reports, verify, and the commands)
     &setup::Ping,
-    &service::Service,
     &setup::Setup,
-    &command::Shell,
     &sysctl::Sysctl,
     &systemd::Systemd,
     &template::Template,

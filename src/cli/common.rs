@@ -160,11 +160,9 @@ impl HostArgs {
     pub(super) fn extra(&self) -> Result<VarMap> {
         let mut extra = VarMap::new();
         for text in &self.extra_vars {
-            let vars = crate::yaml::kv::extra_vars(text)
-                .map_err(|diagnostic| Diagnostics(vec![diagnostic]))?;
             extra.extend(
-                vars.iter()
-                    .map(|(name, _, node)| (Arc::clone(name), node.clone())),
+                crate::yaml::kv::extra_vars(text)
+                    .map_err(|diagnostic| Diagnostics(vec![diagnostic]))?,
             );
         }
         Ok(extra)

@@ -103,7 +103,7 @@ async fn an_ssh_link_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connecting_and_one_turn_take_eight_turns() {
+async fn connecting_and_one_turn_of_chunks_take_eight_turns() {
     let sshd = Sshd::start();
     let relay = Relay::start(sshd.address).await;
     relay.delay(Duration::from_millis(5));
@@ -126,6 +126,10 @@ async fn connecting_and_one_turn_take_eight_turns() {
         );
         assert_eq!(counts.connections, 1);
     }
+    let before = relay.counts();
+    link.close().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(relay.counts(), before, "closing says nothing");
 }
 
 /// The error that connecting gives.
@@ -557,6 +561,21 @@ async fn survives(mut link: Box<dyn Link>) {
     )
     .await;
     assert_eq!(reply.out(), "0\n");
+
+    // For a chunk of our own making the limit is kept on this side.
+    let mut stuck = Chunk::plain("echo begun; sleep 2; echo never");
+    stuck.timeout = Some(Duration::from_millis(300));
+    stuck.stop_on_failure = false;
+    let replies = link
+        .turn(&Identity::Login, vec![stuck, Chunk::plain("echo on")])
+        .await
+        .expect("turn");
+    let reply = &replies[0];
+    assert_eq!(
+        (reply.rc, reply.timed_out, reply.out()),
+        (124, true, "begun\n".into())
+    );
+    assert_eq!(replies[1].out(), "on\n");
 
     // Hostile text as a script.
     for script in ["echo 'it'\\''s'", "if", "echo )", "\u{1}\u{2}é"] {

@@ -152,7 +152,7 @@ impl RemoteCopy {
             sh::expanding(target, false)
         );
         Decision::Act(Plan {
-            actions: vec![Chunk::new(script)],
+            actions: vec![Chunk::plain(script)],
             effects: vec![Effect::Path(target.to_owned())],
             predicted: self.result(Outcome::changed(), seen, target, None),
             opaque: false,
@@ -279,7 +279,7 @@ impl Step for RemoteCopy {
             );
             let predicted = attrs::diff(Outcome::changed(), &target, fix.before, fix.after);
             return Decision::Act(Plan {
-                actions: vec![Chunk::new(script)],
+                actions: vec![Chunk::plain(script)],
                 effects: vec![Effect::Path(target.clone())],
                 predicted: self.result(predicted, seen, &target, None),
                 opaque: false,

@@ -117,7 +117,7 @@ impl Tree {
             script.push_str(&format!("ln -sfn -- {to} {link} || exit\n"));
         }
         if !script.is_empty() {
-            plan.actions.push(Chunk::new(script));
+            plan.actions.push(Chunk::plain(script));
         }
         for put in &self.files {
             match put.decide(seen) {

@@ -173,7 +173,7 @@ impl<'a> Write<'a> {
             text.push_str(&only.commands("\"$p\"", 0, false).map_err(Failure::new)?);
         }
         text.push_str("exit 0\n");
-        let mut chunk = Chunk::new(text);
+        let mut chunk = Chunk::plain(text);
         chunk.input = input;
         Ok(chunk)
     }

@@ -106,13 +106,15 @@ mp_c() {
 	if [ -n "$5" ]; then
 		mp_tmp
 		mp_i=$MP_TMP/in
-		if ! mp_pass "$5" f >"$mp_i"; then
+		if ! (umask 077 && mp_pass "$5" f >"$mp_i"); then
 			echo "cannot write the input to $mp_i" >&2
 			rm -f -- "$mp_i"
 			mp_end "$1" 1
 			mp_bye
 		fi
 	fi
+	exec 7<"$mp_i"
+	[ -z "$5" ] || rm -f -- "$mp_i"
 	mp_e=$({ {
 		{ {
 			{
@@ -125,9 +127,9 @@ mp_c() {
 		{
 			sleep 0.3 || sleep 1
 			echo t >&8
-		} >/dev/null 2>&1 3<&- 4>&- 5>&- &
+		} >/dev/null 2>&1 3<&- 4>&- 5>&- 7<&- &
 	} 8>&1 | mp_wait; })
-	[ -z "$5" ] || rm -f -- "$mp_i"
+	exec 7<&-
 	mp_s=${mp_e%%[!0-9]*}
 	if [ -z "$mp_s" ]; then
 		mp_s=137
@@ -139,7 +141,7 @@ mp_c() {
 
 # Runs script $1 with limit $2; the script itself travels on descriptor 6.
 mp_go() {
-	printf '%s' "$1" | mp_box "$2" 6<&0 <"$mp_i"
+	printf '%s' "$1" | mp_box "$2" 6<&0 <&7 7<&-
 }
 
 mp_box() {
@@ -157,7 +159,7 @@ mp_relay() {
 		{
 			cat <&6
 			echo "$1" >&8
-		} 3<&- 9>&- &
+		} 3<&- 7<&- 9>&- &
 	} 6<&0
 }
 

@@ -96,7 +96,7 @@ impl Start {
         }
     }
 
-    fn plain(command: String) -> Self {
+    pub(crate) fn plain(command: String) -> Self {
         Self {
             command,
             hello: None,

@@ -97,6 +97,7 @@ struct Rules {
     stop: bool,
     keep: usize,
     limit: Option<Duration>,
+    contained: bool,
 }
 
 /// One kept shell.
@@ -200,6 +201,7 @@ impl Kept {
                     stop: chunk.stop_on_failure,
                     keep: chunk.keep,
                     limit: chunk.timeout,
+                    contained: chunk.contained,
                 })
                 .collect(),
             replies: vec![Reply::default(); chunks.len()],
@@ -296,13 +298,12 @@ impl Kept {
         self.asked > 0 && self.gate.password.is_none()
     }
 
-    /// When the running chunk is overdue although the host should have ended it.
+    /// When the running chunk has had its time; the host gets some more to end a contained one by itself.
     pub(crate) fn overdue(&self) -> Option<Instant> {
         let turn = self.turn.as_ref()?;
-        let limit = turn.chunks.get(turn.done())?.limit?;
-        turn.since
-            .checked_add(limit)?
-            .checked_add(Duration::from_secs(20))
+        let rules = turn.chunks.get(turn.done())?;
+        let grace = Duration::from_secs(if rules.contained { 20 } else { 0 });
+        turn.since.checked_add(rules.limit?)?.checked_add(grace)
     }
 
     fn data(&mut self, stream: usize, data: &[u8]) {
@@ -438,7 +439,7 @@ fn line(at: usize, chunk: &Chunk, input: Option<u64>) -> String {
     let script = single(&chunk.script);
     let input = input.map_or_else(String::new, |len| format!(" {len}"));
     match chunk.timeout {
-        None if !chunk.contained => format!("{tmp}mp_p {at} {stop} {script}{input}\n"),
+        _ if !chunk.contained => format!("{tmp}mp_p {at} {stop} {script}{input}\n"),
         limit => {
             let limit = limit.map_or_else(
                 || "0".to_owned(),

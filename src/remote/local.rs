@@ -149,3 +149,91 @@ impl Transport for Local {
 
 trait AsyncReadUnpin: AsyncRead + Unpin {}
 impl<T: AsyncRead + Unpin> AsyncReadUnpin for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kept::{Progress, READER};
+    use super::super::{Chunk, Payload, Reply};
+    use super::*;
+    use std::time::Duration;
+
+    /// Runs chunks in a kept shell of this program.
+    async fn run(shell: &str, chunks: &[Chunk]) -> (Progress, Vec<Reply>) {
+        let mut local = Local::new(Arc::default());
+        let start = Start::plain(format!("exec {shell} -c '{READER}'"));
+        let mut kept = Kept::new(start.gate(), None).unwrap();
+        let mut port = local.open(&start).await.unwrap();
+        kept.begin(chunks).await.unwrap();
+        while kept.progress().unwrap() == Progress::Running {
+            local.step(&mut port, &mut kept).await.unwrap();
+        }
+        let progress = kept.progress().unwrap();
+        (progress, kept.replies().0)
+    }
+
+    fn feed(mut chunk: Chunk, input: &[u8]) -> Chunk {
+        chunk.input = Some(Payload::Bytes(input.into()));
+        chunk
+    }
+
+    fn go_on(mut chunk: Chunk) -> Chunk {
+        chunk.stop_on_failure = false;
+        chunk
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_shell_script_is_the_same_everywhere() {
+        let every: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        let mut late = go_on(Chunk::new("sleep 20 | cat"));
+        late.timeout = Some(Duration::from_millis(300));
+        let chunks = [
+            Chunk::plain("printf 'o\\1'; echo e >&2; set -e; cd /; umask 0"),
+            feed(Chunk::plain("umask; cat"), &every),
+            feed(Chunk::new("umask; cat"), &every),
+            go_on(feed(Chunk::plain("exit 3"), b"unread")),
+            go_on(feed(
+                Chunk::new("echo x >&2; exec sh -c 'exit 4'"),
+                b"unread",
+            )),
+            go_on(Chunk::new("syntax ( error")),
+            go_on(Chunk::plain("syntax ( error")),
+            late,
+            Chunk::new("kill -9 $PPID; :"),
+            feed(Chunk::plain("never"), b"dropped"),
+        ];
+        let want = [b"0022\n".as_slice(), &every].concat();
+        for shell in ["dash", "bash --posix", "bash", "busybox sh"] {
+            let (progress, replies) = run(shell, &chunks).await;
+            let rc: Vec<i32> = replies.iter().map(|reply| reply.rc).collect();
+            assert_eq!(progress, Progress::Done, "{shell} {rc:?}");
+            assert_eq!(
+                (replies[0].out(), replies[0].err()),
+                ("o\x01".into(), "e\n".into())
+            );
+            assert_eq!(replies[1].stdout, want, "{shell}");
+            assert_eq!(replies[2].stdout, want, "{shell}");
+            assert_eq!(
+                (rc[3], rc[4], replies[4].err()),
+                (3, 4, "x\n".into()),
+                "{shell}"
+            );
+            assert!(rc[5] != 0 && rc[6] != 0 && replies[6].ran, "{shell} {rc:?}");
+            assert_eq!((rc[7], replies[7].timed_out), (124, true), "{shell}");
+            assert_eq!((rc[8], replies[9].ran), (137, false), "{shell} {rc:?}");
+        }
+    }
+
+    #[test]
+    fn the_shell_script_is_clean() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/remote/bootstrap.sh");
+        let output = std::process::Command::new("shellcheck")
+            .arg(script)
+            .output()
+            .expect("run shellcheck");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+}

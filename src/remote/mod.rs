@@ -6,6 +6,7 @@
 
 mod actor;
 mod escalate;
+pub mod fake;
 mod frames;
 mod kept;
 mod local;
@@ -122,7 +123,8 @@ pub struct Chunk {
     pub script: String,
     /// Standard input; `None` is `/dev/null`.
     pub input: Option<Payload>,
-    /// After this long its process group is killed.
+    /// After this long it is ended: the process group of a contained chunk is killed on the host; for a plain one we give up
+    /// its shell, and it ends when it next writes.
     pub timeout: Option<Duration>,
     /// Whether the following chunks of the turn are skipped when this one exits non-zero.
     pub stop_on_failure: bool,
@@ -130,7 +132,7 @@ pub struct Chunk {
     pub keep: usize,
     /// Whether it may run programs that we do not know. Such a chunk gets a session and pipes of its own: what it leaves in
     /// the background neither holds it up nor writes into later output. It costs a few processes on the host, so our
-    /// own probes and file writes go without. A chunk with a timeout is always contained.
+    /// own probes and file writes go without.
     pub contained: bool,
 }
 

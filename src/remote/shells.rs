@@ -100,9 +100,12 @@ impl<T: Transport> Shells<T> {
                 let reply = &mut some[done];
                 reply.ran = true;
                 reply.rc = if rc == 0 { 137 } else { rc };
-                reply
-                    .stderr
-                    .extend_from_slice(b"\nmini-play: the remote shell was ended while this ran\n");
+                reply.timed_out = reply.rc == 124 && chunks[done].timeout.is_some();
+                if !reply.timed_out {
+                    reply.stderr.extend_from_slice(
+                        b"\nmini-play: the remote shell was ended while this ran\n",
+                    );
+                }
                 done += 1;
             }
             if kept.usable() && !(too_much_to_drop(&chunks[done..])) {
@@ -251,11 +254,13 @@ impl<T: Transport> Shells<T> {
             let rest = self.turn(&who, vec![Chunk::plain(":")]);
             let _ = tokio::time::timeout(Duration::from_secs(3), rest).await;
         }
-        for (port, kept) in self.open.values_mut() {
+        // The others end by themselves when the line closes, and saying goodbye would cost a turn.
+        let busy = self
+            .open
+            .values_mut()
+            .filter(|(_, kept)| kept.tmp.is_some());
+        for (port, kept) in busy {
             self.transport.finish(port).await;
-            if kept.tmp.is_none() {
-                continue;
-            }
             let _ = tokio::time::timeout(Duration::from_secs(2), async {
                 while kept.end.is_none() && self.transport.step(port, kept).await.is_ok() {}
             })

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Users and a sudoers file; each user is a name, a login shell and a password.
+type Users<'a> = (&'a [(&'a str, &'a str, &'a str)], &'a str);
+
 /// A running sshd; ends when dropped.
 pub struct Sshd {
     pub dir: tempfile::TempDir,
@@ -48,7 +51,7 @@ impl Sshd {
         Self::launch(settings, Some((users, sudoers)))
     }
 
-    fn launch(settings: &str, users: Option<(&[(&str, &str, &str)], &str)>) -> Self {
+    fn launch(settings: &str, users: Option<Users<'_>>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all("/run/sshd").expect("/run/sshd");

@@ -311,7 +311,7 @@ impl<'a> Case<'a> {
             effects.push(Effect::Path(self.resolved()));
         }
         Decision::Act(Plan {
-            actions: vec![Chunk::new(format!(
+            actions: vec![Chunk::plain(format!(
                 "p={}\n{script}exit 0\n",
                 sh::expanding(&self.path, false)
             ))],

@@ -139,7 +139,7 @@ pub fn chunk(probes: &[Probe]) -> Chunk {
             _ => 0,
         })
         .sum();
-    let mut chunk = Chunk::new(script(probes));
+    let mut chunk = Chunk::plain(script(probes));
     chunk.keep = (64 << 20) + usize::try_from(contents).unwrap_or(usize::MAX / 2);
     chunk
 }

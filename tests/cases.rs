@@ -13,6 +13,7 @@
 //! seen:                                # what is not said here is absent
 //!   paths:
 //!     /etc/x: {type: file, mode: "0644", user: root, uid: 0, group: root, gid: 0, content: hello}
+//!     # also: inode, nlink, mtime, access (0-7), real, flags (of lsattr -v), mime
 //!     /etc/l: {type: link, target: x}  # type: file (default), directory, link, fifo, denied
 //!   packages: {nginx: {status: install ok installed, version: "1.2", arch: amd64}}
 //!   units: {nginx: {LoadState: loaded, ActiveState: active, UnitFileState: enabled}}
@@ -240,6 +241,19 @@ fn answer(host: &Value, probe: &Probe) -> Answer {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("/root{rest}"),
             _ => path.replace("$HOME", "/root"),
         }),
+        Probe::Access(path) => {
+            let bits = entry(host, path, true).map(|entry| number(&field(&entry, "access"), 6));
+            Answer::Access(u8::try_from(bits.unwrap_or(0)).unwrap())
+        }
+        Probe::Real(path) | Probe::Flags(path) | Probe::Mime(path) => {
+            let key = match probe {
+                Probe::Real(_) => "real",
+                Probe::Flags(_) => "flags",
+                _ => "mime",
+            };
+            let entry = entry(host, path, false).unwrap_or_default();
+            Answer::Text(text(&field(&entry, key)).unwrap_or_default())
+        }
         Probe::Package(name) => {
             Answer::Package(named("packages", name).map(|entry| PackageState {
                 status: text(&field(&entry, "status")).unwrap_or("install ok installed".into()),

@@ -53,20 +53,26 @@ fn what_changed_is_in_sync() {
         {
             continue;
         }
-        for shell in SHELLS {
-            let host = Host {
-                shell,
-                folder: tempfile::tempdir().unwrap(),
-                private: tempfile::tempdir().unwrap(),
-            };
-            let place = host.folder.path().to_str().unwrap();
-            let case = data(&path, &whole.replace("$DIR", place));
-            if let Err(why) = run(&host, &case) {
-                wrong.push(format!("{} under {shell:?}: {why}", path.display()));
+        std::thread::scope(|scope| {
+            let runs = SHELLS.map(|shell| scope.spawn(|| one(shell, &path, &whole)));
+            for (shell, run) in SHELLS.iter().zip(runs) {
+                if let Err(why) = run.join().unwrap() {
+                    wrong.push(format!("{} under {shell:?}: {why}", path.display()));
+                }
             }
-        }
+        });
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn one(shell: &'static [&'static str], path: &Path, whole: &str) -> Result<(), String> {
+    let host = Host {
+        shell,
+        folder: tempfile::tempdir().unwrap(),
+        private: tempfile::tempdir().unwrap(),
+    };
+    let place = host.folder.path().to_str().unwrap();
+    run(&host, &data(path, &whole.replace("$DIR", place)))
 }
 
 fn succeeds(script: &str) -> bool {

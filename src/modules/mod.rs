@@ -10,6 +10,7 @@ mod apt_repository;
 pub mod args;
 pub(crate) mod attrs;
 mod authorized_key;
+mod blockinfile;
 mod command;
 pub mod control;
 mod copy;
@@ -17,19 +18,27 @@ mod copy_remote;
 mod copy_tree;
 mod cron;
 mod deb822_repository;
+mod edit;
 mod fetch;
 mod file;
+mod find;
 mod group;
-mod package;
 mod health_check;
+mod lineinfile;
+mod package;
 pub mod probe;
 mod put;
+pub(crate) mod regex;
+mod replace;
 mod rule;
 mod service;
 mod setup;
 pub mod sh;
+mod slurp;
+mod stat;
 mod sysctl;
 mod systemd;
+mod tempfile;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -448,20 +457,27 @@ pub static TABLE: &[&dyn Module] = &[
     &apt_key::AptKey,
     &apt_repository::AptRepository,
     &authorized_key::AuthorizedKey,
+    &blockinfile::Blockinfile,
     &command::Command,
-    &command::Shell,
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
     &file::File,
+    &find::Find,
     &group::Group,
     &health_check::HealthCheck,
+    &lineinfile::Lineinfile,
     &package::Package,
-    &service::Service,
     &setup::Ping,
+    &replace::Replace,
+    &service::Service,
     &setup::Setup,
+    &command::Shell,
+    &slurp::Slurp,
+    &stat::Stat,
     &sysctl::Sysctl,
     &systemd::Systemd,
+    &tempfile::Tempfile,
     &template::Template,
     &user::User,
     &wait_for::WaitFor,

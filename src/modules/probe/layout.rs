@@ -15,17 +15,25 @@ pub(super) struct Asked {
     pub nofollow: bool,
     pub follow: bool,
     pub expand: bool,
+    pub access: bool,
+    pub real: bool,
+    pub flags: bool,
+    pub mime: bool,
     pub digests: BTreeSet<&'static str>,
     pub content: Option<u64>,
 }
 
 /// One question about many paths, answered by one command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Question {
     Expand,
     Stat,
     Follow,
     Readlink,
+    Access,
+    Real,
+    Flags,
+    Mime,
     Digest(&'static str),
     Content(u64),
 }
@@ -44,6 +52,16 @@ impl Asked {
         }
         if self.nofollow {
             questions.push(Question::Readlink);
+        }
+        for (asked, question) in [
+            (self.access, Question::Access),
+            (self.real, Question::Real),
+            (self.flags, Question::Flags),
+            (self.mime, Question::Mime),
+        ] {
+            if asked {
+                questions.push(question);
+            }
         }
         questions.extend(
             self.digests
@@ -96,11 +114,7 @@ impl<'a> Layout<'a> {
         let mut layout = Self::default();
         for probe in probes {
             match probe {
-                Probe::Path { path, .. }
-                | Probe::Digest { path, .. }
-                | Probe::Content { path, .. }
-                | Probe::Expand(path)
-                    if !sendable(path) => {}
+                probe if probe.path().is_some_and(|path| !sendable(path)) => {}
                 Probe::Path { path, follow: true } => paths.entry(path).or_default().follow = true,
                 Probe::Path {
                     path,
@@ -115,6 +129,10 @@ impl<'a> Layout<'a> {
                     let content = &mut paths.entry(path).or_default().content;
                     *content = Some(content.unwrap_or(0).max(*limit));
                 }
+                Probe::Access(path) => paths.entry(path).or_default().access = true,
+                Probe::Real(path) => paths.entry(path).or_default().real = true,
+                Probe::Flags(path) => paths.entry(path).or_default().flags = true,
+                Probe::Mime(path) => paths.entry(path).or_default().mime = true,
                 Probe::Expand(path) => paths.entry(path).or_default().expand = true,
                 Probe::Package(name) if is_package(name) => packages.push(name.as_str()),
                 Probe::Unit(name) if is_unit(name) => units.push(name.as_str()),

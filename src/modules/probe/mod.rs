@@ -11,6 +11,8 @@ mod script;
 mod tests;
 
 pub use parse::parse;
+pub(crate) use parse::path_state;
+pub(crate) use script::STAT;
 pub use script::{chunk, script};
 
 use std::collections::HashMap;
@@ -40,6 +42,14 @@ pub enum Probe {
         /// Bytes.
         limit: u64,
     },
+    /// What the executing user may do with a path (following links): read 4, write 2, execute or search 1.
+    Access(String),
+    /// A path without any symbolic link in it, as `readlink -f` tells it; asked of links only.
+    Real(String),
+    /// Version and flags of a path, as `lsattr -vd` tells them.
+    Flags(String),
+    /// MIME type and encoding of a path, as `file` tells them where it is installed.
+    Mime(String),
     /// A path with `~`, `~user` and `$VAR` resolved by the executing user's shell; see [`Seen::expanded`].
     Expand(String),
     /// A package by dpkg: `name` or `name:arch`.
@@ -199,8 +209,10 @@ pub enum Answer {
     Digest(Option<String>),
     /// To [`Probe::Content`]: `None` when it is no readable regular file or too large.
     Content(Option<Arc<[u8]>>),
-    /// To [`Probe::Expand`].
+    /// To [`Probe::Expand`], [`Probe::Real`], [`Probe::Flags`] and [`Probe::Mime`]; empty when there is nothing to tell.
     Text(String),
+    /// To [`Probe::Access`].
+    Access(u8),
     /// To [`Probe::Package`]: `None` when dpkg does not know it.
     Package(Option<PackageState>),
     /// To [`Probe::Unit`].
@@ -226,6 +238,26 @@ pub enum Answer {
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     answers: HashMap<Probe, Answer>,
+}
+
+impl Probe {
+    /// The path it is about, if it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Path { path, .. }
+            | Self::Digest { path, .. }
+            | Self::Content { path, .. }
+            | Self::Access(path)
+            | Self::Real(path)
+            | Self::Flags(path)
+            | Self::Mime(path)
+            | Self::Expand(path) => Some(path),
+            Self::Package(_) | Self::Unit(_) | Self::User(_) | Self::Group(_) | Self::Script(_) => {
+                None
+            }
+        }
+    }
 }
 
 impl Seen {
@@ -304,6 +336,24 @@ impl Seen {
         match self.answers.get(&Probe::Expand(path.into())) {
             Some(Answer::Text(text)) => text,
             _ => path,
+        }
+    }
+
+    /// The text of an answer to [`Probe::Real`], [`Probe::Flags`] or [`Probe::Mime`], if there is any.
+    #[must_use]
+    pub fn text(&self, probe: &Probe) -> Option<&str> {
+        match self.answers.get(probe) {
+            Some(Answer::Text(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the executing user may do with a path.
+    #[must_use]
+    pub fn access(&self, path: &str) -> u8 {
+        match self.answers.get(&Probe::Access(path.into())) {
+            Some(Answer::Access(bits)) => *bits,
+            _ => 0,
         }
     }
 

@@ -34,6 +34,8 @@ struct Facts<'a> {
     stat: HashMap<&'a str, Told<PathState>>,
     follow: HashMap<&'a str, Told<PathState>>,
     targets: HashMap<&'a str, Told<String>>,
+    access: HashMap<&'a str, u8>,
+    texts: HashMap<(Question, &'a str), String>,
     digests: HashMap<(&'a str, &'a str), Told<String>>,
     contents: HashMap<&'a str, Told<Arc<[u8]>>>,
     packages: HashMap<String, Vec<PackageState>>,
@@ -153,6 +155,27 @@ impl<'a> Facts<'a> {
             let told = paths.iter().copied().zip(flags.iter().copied());
             match question {
                 Question::Expand => {}
+                Question::Access => {
+                    let bits = flags.iter().map(|flag| match flag {
+                        '1'..='7' => *flag as u8 - b'0',
+                        _ => 0,
+                    });
+                    self.access.extend(paths.iter().copied().zip(bits));
+                }
+                Question::Real => {
+                    for (path, _) in told.filter(|(_, flag)| *flag == '+') {
+                        let text = String::from_utf8_lossy(cursor.until(0)?).into_owned();
+                        self.texts.insert((Question::Real, path), text);
+                    }
+                    cursor.block()?;
+                }
+                Question::Flags | Question::Mime => {
+                    let (lines, _) = cursor.block()?;
+                    let asked = told.filter(|(_, flag)| *flag == '+').map(|(path, _)| path);
+                    for (path, text) in describe(*question, &lines, asked.collect()) {
+                        self.texts.insert((*question, path), text);
+                    }
+                }
                 Question::Stat => fill(&mut self.stat, told, &cursor.block()?.0, path_state),
                 Question::Follow => fill(&mut self.follow, told, &cursor.block()?.0, path_state),
                 Question::Readlink => {
@@ -308,6 +331,15 @@ impl<'a> Facts<'a> {
             Probe::Path { path, .. } if !sendable(path) => Answer::Path(None),
             Probe::Digest { path, .. } if !sendable(path) => Answer::Digest(None),
             Probe::Content { path, .. } if !sendable(path) => Answer::Content(None),
+            probe if probe.path().is_some_and(|path| !sendable(path)) => {
+                Answer::Text(String::new())
+            }
+            Probe::Access(path) => {
+                Answer::Access(self.access.get(path.as_str()).copied().unwrap_or(0))
+            }
+            Probe::Real(path) => self.text(Question::Real, path),
+            Probe::Flags(path) => self.text(Question::Flags, path),
+            Probe::Mime(path) => self.text(Question::Mime, path),
             Probe::Path { path, follow } => told(self.path(path, *follow), Answer::Path),
             Probe::Digest { path, algorithm } => told(
                 self.digests.get(&(path.as_str(), *algorithm)).cloned(),
@@ -339,6 +371,15 @@ impl<'a> Facts<'a> {
                 .cloned()
                 .unwrap_or_else(|| Answer::Unknown("it was not asked".into())),
         }
+    }
+
+    fn text(&self, question: Question, path: &str) -> Answer {
+        Answer::Text(
+            self.texts
+                .get(&(question, path))
+                .cloned()
+                .unwrap_or_default(),
+        )
     }
 
     fn path(&self, path: &str, follow: bool) -> Option<Told<PathState>> {
@@ -479,6 +520,30 @@ fn targets(cursor: &mut Cursor, links: usize) -> Result<Vec<String>, String> {
     (0..links).map(|_| item(cursor)).collect()
 }
 
+/// Lines of `lsattr` and `file`: the first leaves out what it cannot tell but names the rest, the second tells of all.
+fn describe<'a>(
+    question: Question,
+    lines: &[String],
+    paths: Vec<&'a str>,
+) -> Vec<(&'a str, String)> {
+    if question == Question::Mime {
+        let whole = lines.len() == paths.len();
+        let pairs = paths.into_iter().zip(lines.iter().cloned());
+        return pairs.filter(|_| whole).collect();
+    }
+    let mut lines = lines.iter().peekable();
+    let mut out = Vec::new();
+    for path in paths {
+        // What the shell made of a `~` is not known here: the name's end must do.
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if let Some(line) = lines.next_if(|line| line.ends_with(name)) {
+            let fields: Vec<&str> = line.split_whitespace().take(2).collect();
+            out.push((path, fields.join(" ")));
+        }
+    }
+    out
+}
+
 /// One line a file; where a name with a line end was printed as it is (busybox), its further lines are dropped.
 fn digest_lines(lines: &[String], paths: &[&str], flags: &[char]) -> Vec<String> {
     let mut lines = lines.iter();
@@ -499,7 +564,8 @@ fn digest(line: &str) -> Option<String> {
     (hex.len() >= 32 && hex.chars().all(|c| c.is_ascii_hexdigit())).then(|| hex.to_owned())
 }
 
-fn path_state(line: &str) -> Option<PathState> {
+/// Reads a line of `stat` in the format [`super::STAT`].
+pub(crate) fn path_state(line: &str) -> Option<PathState> {
     let mut fields = line.splitn(15, ' ');
     let mut field = || fields.next();
     let raw = u32::from_str_radix(field()?, 16).ok()?;

@@ -12,7 +12,7 @@ use crate::remote::Chunk;
 use std::fmt::Write as _;
 
 /// Fields of a `stat` line; the names come last because they may hold blanks.
-const STAT: &str = "%f %u %g %s %.9X %.9Y %.9Z %i %d %h %b %o %t %T %U:%G";
+pub(crate) const STAT: &str = "%f %u %g %s %.9X %.9Y %.9Z %i %d %h %b %o %t %T %U:%G";
 
 /// Properties asked of systemd.
 const PROPERTIES: &str = "Id,Names,Description,LoadState,ActiveState,SubState,UnitFileState,UnitFilePreset,\
@@ -60,6 +60,27 @@ const READLINK: &str = r#"rl() {
   printf '\0%s\0' $y
   [ $y = 0 ] && return
   for l; do readlink -n -- "$l"; printf '\0'; done
+}
+"#;
+
+/// `a`: a digit for each path, what may be done with it.
+const ACCESS: &str = r#"a() {
+  s=''
+  for p; do
+    x=0
+    [ -r "$p" ] && x=$((x + 4))
+    [ -w "$p" ] && x=$((x + 2))
+    [ -x "$p" ] && x=$((x + 1))
+    s=$s$x
+  done
+  printf '%s\n' "$s"
+}
+"#;
+
+/// Real paths of links, each ended by NUL.
+const REAL: &str = r#"re() {
+  shift
+  for l; do printf '%s\0' "$(readlink -f -- "$l")"; done
 }
 "#;
 
@@ -172,6 +193,12 @@ fn paths(layout: &Layout, text: &mut String) {
     if questions().any(|question| *question == Question::Readlink) {
         text.push_str(READLINK);
     }
+    if questions().any(|question| *question == Question::Access) {
+        text.push_str(ACCESS);
+    }
+    if questions().any(|question| *question == Question::Real) {
+        text.push_str(REAL);
+    }
     if questions().any(|question| matches!(question, Question::Content(_))) {
         text.push_str(HEAD);
     }
@@ -189,6 +216,10 @@ fn paths(layout: &Layout, text: &mut String) {
                 Question::Stat => (format!("t=E c=\"stat -c '{STAT}'\""), "k"),
                 Question::Follow => (format!("t=F c=\"stat -L -c '{STAT}'\""), "k"),
                 Question::Readlink => ("t=K c=rl".into(), "k"),
+                Question::Access => (String::new(), "a"),
+                Question::Real => ("t=K c=re".into(), "k"),
+                Question::Flags => ("t=E c='lsattr -vd'".into(), "k"),
+                Question::Mime => ("t=E c='file -b --mime-type --mime-encoding'".into(), "k"),
                 Question::Digest(algorithm) => (format!("t=R c={algorithm}sum"), "k"),
                 Question::Content(limit) => (format!("l={}", limit.saturating_add(1)), "h"),
             };

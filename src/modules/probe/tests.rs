@@ -233,6 +233,35 @@ fn home_and_variables_are_resolved() {
 }
 
 #[test]
+fn descriptions_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(at("a"), "text\n").unwrap();
+    fs::write(at("b c"), "text\n").unwrap();
+    symlink("a", at("l")).unwrap();
+    let mut probes = Vec::new();
+    for name in ["a", "b c", "l", "none"] {
+        probes.extend([
+            Probe::Access(at(name)),
+            Probe::Real(at(name)),
+            Probe::Flags(at(name)),
+            Probe::Mime(at(name)),
+        ]);
+    }
+    for shell in SHELLS {
+        let seen = run(shell, dir.path(), &probes);
+        assert_eq!(seen.access(&at("a")) & 6, 6);
+        assert_eq!(seen.access(&at("none")), 0);
+        let real = fs::canonicalize(at("a")).unwrap();
+        assert_eq!(seen.text(&Probe::Real(at("l"))), real.to_str());
+        assert_eq!(seen.text(&Probe::Real(at("a"))), None);
+        for probe in &probes {
+            assert!(seen.get(probe).is_some());
+        }
+    }
+}
+
+#[test]
 fn accounts_and_packages_are_told() {
     let probes = [
         Probe::User("root".into()),
@@ -369,6 +398,10 @@ fn the_script_is_clean() {
         digest("/etc/fstab", "sha1"),
         content("/etc/fstab", 10),
         Probe::Expand("~/x".into()),
+        Probe::Access("/etc".into()),
+        Probe::Real("/etc".into()),
+        Probe::Flags("/etc".into()),
+        Probe::Mime("/etc".into()),
         Probe::Package("dash".into()),
         Probe::Unit("cron".into()),
         Probe::User("root".into()),

@@ -89,7 +89,13 @@ pub(crate) fn stale(effect: &Effect, probe: &Probe) -> bool {
                 .is_some_and(|rest| rest.starts_with('/'))
     };
     match probe {
-        Probe::Path { path, .. } | Probe::Digest { path, .. } | Probe::Content { path, .. } => {
+        Probe::Path { path, .. }
+        | Probe::Digest { path, .. }
+        | Probe::Content { path, .. }
+        | Probe::Access(path)
+        | Probe::Real(path)
+        | Probe::Flags(path)
+        | Probe::Mime(path) => {
             let asked = real(path);
             let parent = std::path::Path::new(&changed)
                 .parent()

@@ -95,7 +95,7 @@ impl Flags {
                 "config" => flags.config = value.into(),
                 "log" => {
                     flags.log =
-                        Some(value.into()).filter(|path: &PathBuf| !path.as_os_str().is_empty())
+                        Some(PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty());
                 }
                 _ => flags.bind = bind_address(&value)?,
             }

@@ -294,10 +294,10 @@ fn any_unless_required(app: &Value) -> impl Fn(Vec<u16>) -> Vec<u16> {
 /// Gives every service port that is 0 a free one from the configured range.
 pub fn assign_service_ports(app: &mut Value, free: &mut impl Iterator<Item = u16>) {
     let mut assign = |value: &mut Value| {
-        if value.as_u64() == Some(0) || value.is_null() {
-            if let Some(port) = free.next() {
-                *value = json!(port);
-            }
+        if (value.as_u64() == Some(0) || value.is_null())
+            && let Some(port) = free.next()
+        {
+            *value = json!(port);
         }
     };
     for pointer in ["/container/portMappings", "/container/docker/portMappings"] {

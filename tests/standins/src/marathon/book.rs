@@ -98,7 +98,7 @@ impl Book {
                 TaskView {
                     id: status.task.id.clone(),
                     current: status.task.labels.get("version") == Some(&app.config_version),
-                    running: status.state == State::TaskRunning
+                    running: status.state == State::Running
                         && !self.fresh.contains_key(&status.task.id),
                     healthy: !app.has_health_checks() || verdict == Verdict::Healthy,
                     doomed: verdict == Verdict::Hopeless || self.doomed.contains(&status.task.id),
@@ -136,7 +136,7 @@ impl Book {
             if status.state.alive() && !told.contains_key(id) {
                 log::warning(&format!("Task {id} is lost with agent {}", status.agent_id));
                 changed.push(TaskStatus {
-                    state: State::TaskLost,
+                    state: State::Lost,
                     ..status.clone()
                 });
             }
@@ -176,7 +176,7 @@ impl Book {
             let limit = app.definition["maxLaunchDelaySeconds"]
                 .as_f64()
                 .unwrap_or(3600.0);
-            if status.state == State::TaskFailed {
+            if status.state == State::Failed {
                 let seconds = self
                     .waits
                     .get(&id)
@@ -189,7 +189,7 @@ impl Book {
                         seconds,
                     },
                 );
-            } else if status.state == State::TaskFinished {
+            } else if status.state == State::Finished {
                 self.waits.remove(&id);
             }
         }

@@ -143,6 +143,7 @@ async fn lead(node: &Arc<Node>, client: &Client) -> anyhow::Result<()> {
             framework,
             Arc::clone(&node.events),
             ports,
+            settings.native(),
         )
         .await?,
     );

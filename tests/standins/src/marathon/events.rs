@@ -38,8 +38,8 @@ impl Events {
     pub fn publish(&self, kind: &str, mut event: Value) {
         event["eventType"] = kind.into();
         event["timestamp"] = clock::stamp().into();
-        for url in self.callbacks().iter().cloned() {
-            let event = event.clone();
+        for url in self.callbacks().iter() {
+            let (url, event) = (url.clone(), event.clone());
             tokio::spawn(async move {
                 if let Err(error) =
                     http::call("POST", &url, Some(&event), Duration::from_secs(10)).await

@@ -151,13 +151,13 @@ mod tests {
             task,
             agent_id: agent.into(),
             hostname: agent.into(),
-            state: State::TaskRunning,
+            state: State::Running,
             message: String::new(),
             started: 0.0,
         }
     }
 
-    fn app(more: Value) -> Value {
+    fn app(more: &Value) -> Value {
         let mut app = json!({"id": "/a", "cpus": 0.5, "mem": 16, "ports": [0]});
         app.as_object_mut()
             .unwrap()
@@ -169,7 +169,7 @@ mod tests {
     fn tasks_spread_over_agents() {
         let agents = [agent("one", 2.0), agent("two", 2.0)];
         assert_eq!(
-            place(&app(json!({})), &agents, &[status("one", 31000)])
+            place(&app(&json!({})), &agents, &[status("one", 31000)])
                 .unwrap()
                 .agent
                 .hostname,
@@ -180,28 +180,28 @@ mod tests {
     #[test]
     fn an_agent_without_room_is_passed_over() {
         let agents = [agent("one", 1.0)];
-        assert!(place(&app(json!({})), &agents, &[]).is_some());
-        assert!(place(&app(json!({})), &agents, &[status("one", 31000)]).is_none());
+        assert!(place(&app(&json!({})), &agents, &[]).is_some());
+        assert!(place(&app(&json!({})), &agents, &[status("one", 31000)]).is_none());
     }
 
     #[test]
     fn ports_are_free_ones() {
         let agents = [agent("one", 9.0)];
         assert_eq!(
-            place(&app(json!({})), &agents, &[status("one", 31000)])
+            place(&app(&json!({})), &agents, &[status("one", 31000)])
                 .unwrap()
                 .ports,
             [31001]
         );
         assert!(
             place(
-                &app(json!({"ports": [0, 0]})),
+                &app(&json!({"ports": [0, 0]})),
                 &agents,
                 &[status("one", 31000)]
             )
             .is_none()
         );
-        let fixed = app(json!({"portDefinitions": [{"port": 31000}], "requirePorts": true}));
+        let fixed = app(&json!({"portDefinitions": [{"port": 31000}], "requirePorts": true}));
         assert!(place(&fixed, &agents, &[status("one", 31000)]).is_none());
         assert_eq!(place(&fixed, &agents, &[]).unwrap().ports, [31000]);
     }
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn constraints_hold() {
         let agents = [agent("one", 9.0), agent("two", 9.0)];
-        let unique = app(json!({"constraints": [["hostname", "UNIQUE"]]}));
+        let unique = app(&json!({"constraints": [["hostname", "UNIQUE"]]}));
         assert_eq!(
             place(&unique, &agents, &[status("one", 31000)])
                 .unwrap()
@@ -225,7 +225,7 @@ mod tests {
             )
             .is_none()
         );
-        let rack = app(json!({"constraints": [["rack", "CLUSTER", "two"]]}));
+        let rack = app(&json!({"constraints": [["rack", "CLUSTER", "two"]]}));
         assert_eq!(place(&rack, &agents, &[]).unwrap().agent.hostname, "two");
     }
 }

@@ -1,5 +1,6 @@
 //! The leader's work: keep in touch with the master, compare apps with tasks, start and end tasks, check their health.
 
+use super::app::complete;
 use super::book::{Book, app_of};
 use super::deployment::{Action, App, Deployment, plan};
 use super::events::Events;
@@ -38,6 +39,7 @@ impl Scheduler {
         framework: FrameworkReport,
         events: Arc<Events>,
         service_ports: (u16, u16),
+        native: bool,
     ) -> anyhow::Result<Self> {
         let framework = FrameworkReport {
             id: store.framework_id().await?,
@@ -47,9 +49,10 @@ impl Scheduler {
             .apps()
             .await?
             .into_iter()
-            .map(|app| (app.id().to_owned(), app))
+            .map(|app| (app.id().to_owned(), migrate(app, native)))
             .collect();
-        events.callbacks().extend(store.callbacks().await?);
+        let callbacks = store.callbacks().await?;
+        events.callbacks().extend(callbacks);
         let book = Book::new(apps, framework.id.clone());
         Ok(Self {
             store,
@@ -232,7 +235,7 @@ impl Scheduler {
         let status = TaskStatus {
             agent_id: agent.id.clone().unwrap_or_default(),
             hostname: agent.hostname.clone(),
-            state: State::TaskStaging,
+            state: State::Staging,
             message: String::new(),
             started: clock::seconds(),
             task,
@@ -286,7 +289,7 @@ impl Scheduler {
             let running = book
                 .tasks
                 .values()
-                .filter(|status| status.state == State::TaskRunning);
+                .filter(|status| status.state == State::Running);
             let running: Vec<TaskStatus> = running.cloned().collect();
             for status in running {
                 let Some(app) = book.apps.get(app_of(&status)) else {
@@ -342,5 +345,13 @@ impl Scheduler {
         if doomed {
             self.events.publish("unhealthy_task_kill_event", event);
         }
+    }
+}
+
+/// What an older Marathon stored, in the shape of this one.
+fn migrate(app: App, native: bool) -> App {
+    match complete(&app.definition, native) {
+        Ok(definition) => App { definition, ..app },
+        Err(_) => app,
     }
 }

@@ -20,8 +20,8 @@ pub fn app(book: &Book, app: &App, native: bool, with_tasks: bool) -> Value {
     view["version"] = json!(app.version);
     view["versionInfo"] =
         json!({"lastScalingAt": app.version, "lastConfigChangeAt": app.config_version});
-    view["tasksStaged"] = json!(count(State::TaskStaging));
-    view["tasksRunning"] = json!(count(State::TaskRunning));
+    view["tasksStaged"] = json!(count(State::Staging));
+    view["tasksRunning"] = json!(count(State::Running));
     view["tasksHealthy"] = json!(
         verdicts
             .iter()
@@ -57,7 +57,7 @@ pub fn app(book: &Book, app: &App, native: bool, with_tasks: bool) -> Value {
 /// A task.
 pub fn task(book: &Book, app: &App, status: &TaskStatus) -> Value {
     let id = &status.task.id;
-    let started = (status.state != State::TaskStaging).then(|| clock::stamp_of(status.started));
+    let started = (status.state != State::Staging).then(|| clock::stamp_of(status.started));
     let health = book.health.get(id).map(Vec::as_slice).unwrap_or_default();
     let mut view = json!({
         "id": id,

@@ -96,6 +96,7 @@ pub async fn run(arguments: &[String]) -> anyhow::Result<()> {
     if let Some(id) = &info.id {
         tasks.recover(id);
     }
+    tasks.end_orphans().await;
     log::info("Finished recovery");
     let agent = Arc::new(Agent {
         version,
@@ -125,7 +126,7 @@ async fn report(agent: &Agent) -> anyhow::Result<()> {
         let was_registered = agent.registered.send_replace(is_registered);
         match heard {
             Ok(id) if !was_registered => {
-                log::info(&format!("Registered with master; given agent ID {id}"))
+                log::info(&format!("Registered with master; given agent ID {id}"));
             }
             Err(error) if was_registered => log::warning(&format!("Lost the master: {error:#}")),
             _ => {}

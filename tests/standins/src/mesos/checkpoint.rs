@@ -106,11 +106,24 @@ impl Checkpoint {
 
     /// The tasks of this agent's former run.
     pub fn tasks(&self) -> Vec<Running> {
-        let Ok(files) = fs::read_dir(self.tasks_directory()) else {
+        read_tasks(&self.tasks_directory())
+    }
+
+    /// The tasks of agents that this one was before it was reset, each with the file that remembers it.
+    pub fn orphans(&self) -> Vec<(PathBuf, Running)> {
+        let latest = fs::canonicalize(self.latest()).ok();
+        let Ok(agents) = fs::read_dir(self.work_dir.join("meta/slaves")) else {
             return Vec::new();
         };
-        files
-            .filter_map(|file| serde_json::from_slice(&fs::read(file.ok()?.path()).ok()?).ok())
+        agents
+            .filter_map(|agent| fs::canonicalize(agent.ok()?.path()).ok())
+            .filter(|agent| Some(agent) != latest.as_ref())
+            .flat_map(|agent| {
+                let tasks = agent.join("tasks");
+                read_tasks(&tasks)
+                    .into_iter()
+                    .map(move |running| (tasks.join(&running.task.id), running))
+            })
             .collect()
     }
 
@@ -130,6 +143,15 @@ impl Checkpoint {
         std::os::unix::fs::symlink(&sandbox, runs.join("latest"))?;
         Ok(sandbox)
     }
+}
+
+fn read_tasks(directory: &Path) -> Vec<Running> {
+    let Ok(files) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    files
+        .filter_map(|file| serde_json::from_slice(&fs::read(file.ok()?.path()).ok()?).ok())
+        .collect()
 }
 
 /// Whether an agent may go on under its id.

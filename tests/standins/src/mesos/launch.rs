@@ -2,15 +2,14 @@
 //! the real executors do (`KillMode=process`), and are found again by it.
 
 use super::checkpoint::{Checkpoint, Running};
-use super::uuid;
-use super::wire::{Docker, State, Task, TaskStatus};
+use super::wire::{State, Task, TaskStatus};
+use super::{docker, uuid};
 use crate::{clock, log};
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -68,7 +67,7 @@ impl Tasks {
                 continue;
             }
             log::info(&format!("Recovered task {id} (pid {})", running.pid));
-            let status = self.status(&running.task, agent, State::TaskRunning, running.started);
+            let status = self.status(&running.task, agent, State::Running, running.started);
             let (pid, began_at) = (running.pid, running.began);
             self.known().insert(
                 id.clone(),
@@ -111,7 +110,7 @@ impl Tasks {
             "Launching task {id} for framework {}",
             task.framework_id
         ));
-        let status = self.status(&task, agent, State::TaskStaging, clock::seconds());
+        let status = self.status(&task, agent, State::Staging, clock::seconds());
         self.known().insert(
             id.clone(),
             Entry {
@@ -123,7 +122,7 @@ impl Tasks {
         match self.spawn(agent, &task).await {
             Ok((mut child, running)) => {
                 if let Some(entry) = self.known().get_mut(&id) {
-                    entry.status.state = State::TaskRunning;
+                    entry.status.state = State::Running;
                     entry.running = Some(running);
                 }
                 let tasks = Arc::clone(self);
@@ -132,7 +131,7 @@ impl Tasks {
                     tasks.ended(&id, outcome);
                 });
             }
-            Err(error) => self.set(&id, State::TaskFailed, &format!("{error:#}")),
+            Err(error) => self.set(&id, State::Failed, &format!("{error:#}")),
         }
     }
 
@@ -141,13 +140,13 @@ impl Tasks {
         let sandbox = self.checkpoint.sandbox(agent, task, &container)?;
         let name = task.docker.as_ref().map(|_| format!("mesos-{container}"));
         let mut command = match (&task.docker, &name) {
-            (Some(docker), Some(name)) => {
+            (Some(wanted), Some(name)) => {
                 let client = self.docker.as_deref().context("None of the enabled containerizers could create a container for the provided TaskInfo: the docker containerizer is not enabled")?;
-                if docker.force_pull || !has_image(client, &docker.image).await {
-                    pull(client, &docker.image).await?;
+                if wanted.force_pull || !docker::has_image(client, &wanted.image).await {
+                    docker::pull(client, &wanted.image).await?;
                 }
                 let mut command = Command::new(client);
-                command.args(docker_arguments(task, docker, name, &sandbox));
+                command.args(docker::arguments(task, wanted, name, &sandbox));
                 command
             }
             _ => shell(task)?,
@@ -186,6 +185,20 @@ impl Tasks {
             return;
         };
         log::info(&format!("Killing task {id}"));
+        self.end(&running).await;
+    }
+
+    /// Ends what a reset agent left behind: nobody will ask for it again. (The real executors notice by themselves, later.)
+    pub async fn end_orphans(&self) {
+        for (file, running) in self.checkpoint.orphans() {
+            log::info(&format!("Killing orphaned task {}", running.task.id));
+            self.end(&running).await;
+            // Already gone is as good.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+
+    async fn end(&self, running: &Running) {
         if let (Some(name), Some(client)) = (&running.container, &self.docker) {
             // The status tells whether it worked.
             let _ = Command::new(client)
@@ -223,27 +236,23 @@ impl Tasks {
         let killed = self.known().get(id).is_some_and(|entry| entry.killed);
         let (state, message) = match outcome {
             _ if killed => (
-                State::TaskKilled,
+                State::Killed,
                 "Command terminated with signal Terminated".to_owned(),
             ),
-            Some(status) if status.success() => (
-                State::TaskFinished,
-                "Command exited with status 0".to_owned(),
-            ),
+            Some(status) if status.success() => {
+                (State::Finished, "Command exited with status 0".to_owned())
+            }
             Some(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => (
-                    State::TaskFailed,
-                    format!("Command exited with status {code}"),
-                ),
+                (Some(code), _) => (State::Failed, format!("Command exited with status {code}")),
                 (None, signal) => (
-                    State::TaskFailed,
+                    State::Failed,
                     format!(
                         "Command terminated with signal {}",
                         signal.unwrap_or_default()
                     ),
                 ),
             },
-            None => (State::TaskFailed, "Executor terminated".to_owned()),
+            None => (State::Failed, "Executor terminated".to_owned()),
         };
         log::info(&format!("Task {id} is now {}: {message}", state.name()));
         self.set(id, state, &message);
@@ -289,87 +298,6 @@ fn shell(task: &Task) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The arguments of the `docker run` that is the task.
-fn docker_arguments(task: &Task, docker: &Docker, name: &str, sandbox: &Path) -> Vec<String> {
-    let mut arguments: Vec<String> = ["-H", "unix:///var/run/docker.sock", "run"]
-        .map(String::from)
-        .to_vec();
-    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "shares and bytes are far below 2^53"
-    )]
-    {
-        add(
-            "--cpu-shares",
-            format!("{}", ((task.cpus * 1024.0) as u64).max(2)),
-        );
-        add(
-            "--memory",
-            format!("{}", ((task.mem.max(32.0)) as u64) * 1024 * 1024),
-        );
-    }
-    for (name, value) in &task.env {
-        add("-e", format!("{name}={value}"));
-    }
-    add("-e", "MESOS_SANDBOX=/mnt/mesos/sandbox".to_owned());
-    add("-v", format!("{}:/mnt/mesos/sandbox", sandbox.display()));
-    for volume in &docker.volumes {
-        add("-v", volume.clone());
-    }
-    add("--net", docker.network.clone());
-    for port in &docker.ports {
-        add(
-            "-p",
-            format!("{}:{}/{}", port.host, port.container, port.protocol),
-        );
-    }
-    for (key, value) in &docker.parameters {
-        arguments.push(format!("--{key}={value}"));
-    }
-    if docker.privileged {
-        arguments.push("--privileged".to_owned());
-    }
-    arguments.extend(["--name".to_owned(), name.to_owned()]);
-    match &task.command {
-        Some(command) => {
-            arguments.extend(
-                ["--entrypoint", "/bin/sh", &docker.image, "-c", command].map(str::to_owned),
-            );
-        }
-        None => {
-            arguments.push(docker.image.clone());
-            arguments.extend(task.args.iter().cloned());
-        }
-    }
-    arguments
-}
-
-async fn has_image(client: &str, image: &str) -> bool {
-    let found = Command::new(client)
-        .args(["inspect", "--type", "image", image])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    found.await.is_ok_and(|status| status.success())
-}
-
-async fn pull(client: &str, image: &str) -> anyhow::Result<()> {
-    let output = Command::new(client)
-        .args(["pull", image])
-        .output()
-        .await
-        .context("cannot run docker")?;
-    if !output.status.success() {
-        anyhow::bail!(
-            "Failed to launch container: Failed to run 'docker pull {image}': {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(())
-}
-
 /// When a process began, in ticks since boot; `None` when there is none, or only its remains.
 fn began(pid: u32) -> Option<u64> {
     entry_of(pid)
@@ -389,7 +317,7 @@ fn entry_of(pid: u32) -> Option<(String, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mesos::wire::PortMapping;
+    use std::path::Path;
 
     fn task(command: &str) -> Task {
         Task {
@@ -432,7 +360,7 @@ mod tests {
         let task = task("echo port $PORT0");
         tasks.start("S0", task.clone()).await;
         assert_eq!(
-            state(&tasks, State::TaskFinished).await.message,
+            state(&tasks, State::Finished).await.message,
             "Command exited with status 0"
         );
         let sandbox = directory.path().join(format!(
@@ -451,7 +379,7 @@ mod tests {
         let tasks = tasks(directory.path());
         tasks.start("S0", task("exit 3")).await;
         assert_eq!(
-            state(&tasks, State::TaskFailed).await.message,
+            state(&tasks, State::Failed).await.message,
             "Command exited with status 3"
         );
     }
@@ -461,37 +389,33 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = tasks(directory.path());
         first.start("S0", task("sleep 60 & wait")).await;
-        state(&first, State::TaskRunning).await;
+        state(&first, State::Running).await;
         let next = tasks(directory.path());
         next.recover("S0");
-        let status = state(&next, State::TaskRunning).await;
+        let status = state(&next, State::Running).await;
         next.kill(&status.task.id).await;
-        state(&next, State::TaskKilled).await;
+        state(&next, State::Killed).await;
         assert!(next.checkpoint.tasks().is_empty());
     }
 
-    #[test]
-    fn a_container_gets_its_ports_variables_and_sandbox() {
-        let docker = Docker {
-            image: "nginx-image".into(),
-            network: "bridge".into(),
-            ports: vec![PortMapping {
-                container: 80,
-                host: 31000,
-                protocol: "tcp".into(),
-            }],
-            parameters: vec![("hostname".into(), "a.corp.org".into())],
-            volumes: Vec::new(),
-            privileged: false,
-            force_pull: false,
-        };
-        let arguments =
-            docker_arguments(&task("nginx"), &docker, "mesos-1", Path::new("/s")).join(" ");
-        assert_eq!(
-            arguments,
-            "-H unix:///var/run/docker.sock run --cpu-shares 102 --memory 33554432 -e PORT0=31000 \
-             -e MESOS_SANDBOX=/mnt/mesos/sandbox -v /s:/mnt/mesos/sandbox --net bridge -p 31000:80/tcp \
-             --hostname=a.corp.org --name mesos-1 --entrypoint /bin/sh nginx-image -c nginx"
-        );
+    #[tokio::test]
+    async fn a_reset_agent_ends_the_tasks_of_its_former_self() {
+        let directory = tempfile::tempdir().unwrap();
+        let slaves = directory.path().join("meta/slaves");
+        std::fs::create_dir_all(slaves.join("S0")).unwrap();
+        std::os::unix::fs::symlink(slaves.join("S0"), slaves.join("latest")).unwrap();
+        let first = Arc::new(Tasks::new(
+            Checkpoint::new(directory.path()).unwrap(),
+            None,
+            "host".into(),
+        ));
+        first.start("S0", task("sleep 60")).await;
+        state(&first, State::Running).await;
+        assert!(first.checkpoint.orphans().is_empty());
+        std::fs::remove_file(slaves.join("latest")).unwrap();
+        let (_, orphan) = first.checkpoint.orphans().remove(0);
+        first.end_orphans().await;
+        assert_eq!(began(orphan.pid), None);
+        assert!(first.checkpoint.orphans().is_empty());
     }
 }

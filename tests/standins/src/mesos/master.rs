@@ -116,11 +116,11 @@ fn check(version: Version, flags: &Flags) -> anyhow::Result<Option<ZkUrl>> {
         .get("zk")
         .map(|text| ZkUrl::parse(text).context("Error parsing ZooKeeper URL"))
         .transpose()
-        .map_err(flatten)
+        .map_err(|error| flatten(&error))
 }
 
 /// One line for an error with its causes, as the daemons print them.
-fn flatten(error: anyhow::Error) -> anyhow::Error {
+fn flatten(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}")
 }
 

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Seconds after its election in which a leader learns which agents there are.
+const SETTLE: f64 = 2.0;
+
 type Shared = State<Arc<Master>>;
 
 /// Every route, with and without `/master` in front.
@@ -177,8 +180,16 @@ async fn hear_agent(State(master): Shared, Json(report): Json<AgentReport>) -> R
 }
 
 async fn hear_framework(State(master): Shared, Json(report): Json<FrameworkReport>) -> Response {
-    if !master.leads() {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "not the leading master");
+    // A new leader lets agents come first: a framework that was told of none would take its tasks for lost.
+    let known = master
+        .elected
+        .borrow()
+        .is_some_and(|elected| clock::seconds() - elected > SETTLE);
+    if !known {
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not the leading master, or not for long enough",
+        );
     }
     Json(master.cluster().heard_framework(report)).into_response()
 }

@@ -6,6 +6,7 @@ mod agent;
 mod checkpoint;
 mod cluster;
 mod detector;
+mod docker;
 mod flags;
 mod launch;
 mod master;

@@ -136,31 +136,36 @@ pub struct TaskStatus {
 
 /// States as Mesos spells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
-    TaskStaging,
-    TaskRunning,
-    TaskFinished,
-    TaskFailed,
-    TaskKilled,
-    TaskLost,
+    #[serde(rename = "TASK_STAGING")]
+    Staging,
+    #[serde(rename = "TASK_RUNNING")]
+    Running,
+    #[serde(rename = "TASK_FINISHED")]
+    Finished,
+    #[serde(rename = "TASK_FAILED")]
+    Failed,
+    #[serde(rename = "TASK_KILLED")]
+    Killed,
+    #[serde(rename = "TASK_LOST")]
+    Lost,
 }
 
 impl State {
     /// Whether the task still holds resources.
     pub fn alive(self) -> bool {
-        matches!(self, Self::TaskStaging | Self::TaskRunning)
+        matches!(self, Self::Staging | Self::Running)
     }
 
     /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Self::TaskStaging => "TASK_STAGING",
-            Self::TaskRunning => "TASK_RUNNING",
-            Self::TaskFinished => "TASK_FINISHED",
-            Self::TaskFailed => "TASK_FAILED",
-            Self::TaskKilled => "TASK_KILLED",
-            Self::TaskLost => "TASK_LOST",
+            Self::Staging => "TASK_STAGING",
+            Self::Running => "TASK_RUNNING",
+            Self::Finished => "TASK_FINISHED",
+            Self::Failed => "TASK_FAILED",
+            Self::Killed => "TASK_KILLED",
+            Self::Lost => "TASK_LOST",
         }
     }
 }

@@ -85,10 +85,9 @@ fn end_of_action(text: &str) -> Option<usize> {
             Some('"') if escaped => escaped = false,
             Some('"') if c == '\\' => escaped = true,
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if c == '"' || c == '`' => quote = Some(c),
             None if text[at..].starts_with("}}") => return Some(at),
-            None => {}
+            _ => {}
         }
     }
     None

@@ -46,9 +46,9 @@ pub fn parse(text: &str) -> anyhow::Result<Vec<Node>> {
     };
     let (nodes, end) = parser.nodes()?;
     match end {
-        End::Eof => Ok(nodes),
-        End::End => bail!("unexpected {{{{end}}}}"),
-        End::Else(_) => bail!("unexpected {{{{else}}}}"),
+        Stop::Eof => Ok(nodes),
+        Stop::End => bail!("unexpected {{{{end}}}}"),
+        Stop::Else(_) => bail!("unexpected {{{{else}}}}"),
     }
 }
 
@@ -59,7 +59,7 @@ struct Parser {
 }
 
 /// What a list of nodes ended with.
-enum End {
+enum Stop {
     Eof,
     End,
     /// With the rest of `else if …`.
@@ -69,7 +69,7 @@ enum End {
 type Tokens = Peekable<IntoIter<Token>>;
 
 impl Parser {
-    fn nodes(&mut self) -> anyhow::Result<(Vec<Node>, End)> {
+    fn nodes(&mut self) -> anyhow::Result<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let mut tokens = match piece {
@@ -84,10 +84,10 @@ impl Parser {
                 _ => String::new(),
             };
             match keyword.as_str() {
-                "end" => return Ok((nodes, End::End)),
+                "end" => return Ok((nodes, Stop::End)),
                 "else" => {
                     tokens.remove(0);
-                    return Ok((nodes, End::Else(tokens)));
+                    return Ok((nodes, Stop::Else(tokens)));
                 }
                 "if" | "with" | "range" => nodes.push(self.block(tokens)?),
                 _ => nodes.push(Node::Output(
@@ -95,7 +95,7 @@ impl Parser {
                 )),
             }
         }
-        Ok((nodes, End::Eof))
+        Ok((nodes, Stop::Eof))
     }
 
     fn block(&mut self, mut tokens: Vec<Token>) -> anyhow::Result<Node> {
@@ -106,12 +106,12 @@ impl Parser {
         let head = self.pipeline(&mut tokens.into_iter().peekable(), false)?;
         let (body, end) = self.nodes()?;
         let otherwise = match end {
-            End::Eof => bail!("unexpected EOF in {keyword}"),
-            End::End => Vec::new(),
+            Stop::Eof => bail!("unexpected EOF in {keyword}"),
+            Stop::End => Vec::new(),
             // `else if` is a block of its own, with the same `end`.
-            End::Else(rest) if !rest.is_empty() => vec![self.block(rest)?],
-            End::Else(_) => match self.nodes()? {
-                (nodes, End::End) => nodes,
+            Stop::Else(rest) if !rest.is_empty() => vec![self.block(rest)?],
+            Stop::Else(_) => match self.nodes()? {
+                (nodes, Stop::End) => nodes,
                 _ => bail!("unexpected EOF in else of {keyword}"),
             },
         };

@@ -4,6 +4,7 @@
 //! ([`Step::decide`], a pure function), and what to tell the user ([`Step::finish`]). It never does I/O with
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
+mod alternatives;
 mod apt;
 mod apt_key;
 mod apt_repository;
@@ -18,16 +19,23 @@ mod copy_remote;
 mod copy_tree;
 mod cron;
 mod deb822_repository;
+mod debconf;
 mod edit;
 mod fetch;
 mod file;
 mod find;
 mod group;
 mod health_check;
+mod hostname;
+mod known_hosts;
 mod lineinfile;
+mod listings;
+mod locale_gen;
+mod modprobe;
 mod package;
 pub mod probe;
 mod put;
+mod raw;
 pub(crate) mod regex;
 mod replace;
 mod rule;
@@ -42,6 +50,7 @@ mod tempfile;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timezone;
 mod user;
 mod wait_for;
 mod write;
@@ -453,6 +462,7 @@ impl Outcome {
 /// Every module there is, by short name.
 #[rustfmt::skip]
 pub static TABLE: &[&dyn Module] = &[
+    &alternatives::Alternatives,
     &apt::Apt,
     &apt_key::AptKey,
     &apt_repository::AptRepository,
@@ -462,15 +472,25 @@ pub static TABLE: &[&dyn Module] = &[
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
+    &debconf::Debconf,
+    &debconf::DpkgSelections,
     &file::File,
     &find::Find,
+    &listings::Getent,
     &group::Group,
     &health_check::HealthCheck,
+    &hostname::Hostname,
+    &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
+    &locale_gen::LocaleGen,
+    &modprobe::Modprobe,
     &package::Package,
+    &listings::PackageFacts,
     &setup::Ping,
+    &raw::Raw,
     &replace::Replace,
     &service::Service,
+    &listings::ServiceFacts,
     &setup::Setup,
     &command::Shell,
     &slurp::Slurp,
@@ -479,6 +499,7 @@ pub static TABLE: &[&dyn Module] = &[
     &systemd::Systemd,
     &tempfile::Tempfile,
     &template::Template,
+    &timezone::Timezone,
     &user::User,
     &wait_for::WaitFor,
 ];

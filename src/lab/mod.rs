@@ -192,6 +192,7 @@ impl Lab {
         )?;
         files::put(&self.inventory(), &files::inventory(&self.dir, &hosts))?;
         self.state.write(&self.dir)?;
+        preflight::raise_limits()?;
         let all: Vec<_> = (1..=self.state.hosts).collect();
         progress(&format!("starting {} {} host(s)", all.len(), release.name));
         each(&all, |n| Host::new(&site, n).up())
@@ -391,7 +392,10 @@ pub fn names() -> Vec<String> {
 fn labs_dir() -> PathBuf {
     std::env::var_os("MINI_PLAY_LAB_DIR")
         .filter(|dir| !dir.is_empty())
-        .map_or_else(|| "/var/lib/mini-play/labs".into(), PathBuf::from)
+        .map_or_else(
+            || "/var/lib/mini-play/labs".into(),
+            |dir| std::path::absolute(&dir).unwrap_or_else(|_| dir.into()),
+        )
 }
 
 fn host_name(number: u32) -> String {

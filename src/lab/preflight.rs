@@ -2,7 +2,8 @@
 
 use super::release::{Release, Vendor};
 use super::run::SBIN;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -24,7 +25,7 @@ pub(crate) fn root() -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("lab hosts need Linux: run `mini-play lab` on a Linux machine or in a virtual one");
     }
-    let ours = std::fs::metadata("/proc/self").map(|m| m.uid());
+    let ours = fs::metadata("/proc/self").map(|m| m.uid());
     if !matches!(ours, Ok(0)) {
         bail!("lab hosts need root: run it again with sudo");
     }
@@ -56,6 +57,25 @@ pub(crate) fn tools(release: Release) -> Result<()> {
     }
     Ok(())
 }
+
+/// Raises kernel limits that a few dozen init systems exceed together (each takes about seven inotify instances of
+/// root's 128; beyond that a host hangs in its boot without a word). Only ever up, so that it can stay after the lab.
+pub(crate) fn raise_limits() -> Result<()> {
+    let path = "/proc/sys/fs/inotify/max_user_instances";
+    let now = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    if now
+        .trim()
+        .parse::<u32>()
+        .is_ok_and(|n| n < INOTIFY_INSTANCES)
+    {
+        fs::write(path, INOTIFY_INSTANCES.to_string())
+            .with_context(|| format!("cannot raise {path}"))?;
+    }
+    Ok(())
+}
+
+/// Enough for several labs of the largest size.
+const INOTIFY_INSTANCES: u32 = 8192;
 
 /// The key ring that signs a vendor's packages, and the package it is in.
 pub(crate) fn keyring(vendor: Vendor) -> (&'static str, &'static str) {

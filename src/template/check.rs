@@ -115,11 +115,9 @@ fn nodes(node: &Node, see: &mut dyn FnMut(&str, &Span)) {
 #[must_use]
 pub fn variables(text: &str, expr: bool) -> BTreeSet<String> {
     let mut walk = Walk::default();
-    if expr {
-        if let Ok(expr) = parse_expr(text) {
-            walk.expr(&expr);
-            return walk.free;
-        }
+    if expr && let Ok(expr) = parse_expr(text) {
+        walk.expr(&expr);
+        return walk.free;
     }
     let mut free = BTreeSet::new();
     let _ = with_template(text, &mut |walk| free.clone_from(&walk.free));
@@ -206,7 +204,7 @@ impl Walk {
         match &stmt.kind {
             StmtKind::Data(_) | StmtKind::Break | StmtKind::Continue => {}
             StmtKind::Output(expr) | StmtKind::Do(expr) | StmtKind::Extends(expr) => {
-                self.expr(expr)
+                self.expr(expr);
             }
             StmtKind::If(arms, otherwise) => {
                 for (test, body) in arms {
@@ -344,7 +342,7 @@ impl Walk {
                 }
                 match names::bare(&call.name) {
                     "map" => {
-                        self.literal(&call.args, 0, names::filter_exists, names::unknown_filter)
+                        self.literal(&call.args, 0, names::filter_exists, names::unknown_filter);
                     }
                     "select" | "reject" => {
                         self.literal(&call.args, 0, names::is_test, names::unknown_test);
@@ -400,10 +398,104 @@ impl Walk {
     }
 }
 
-/// All names of supported filters, for completion and documentation.
+/// Names of all filters, for completion and documentation.
 #[must_use]
 pub fn filter_names() -> Vec<&'static str> {
-    let mut names: Vec<_> = filters::names().collect();
+    sorted(filters::names())
+}
+
+/// Names of all tests.
+#[must_use]
+pub fn test_names() -> Vec<&'static str> {
+    sorted(tests::names())
+}
+
+/// Names of all lookups.
+#[must_use]
+pub fn lookup_names() -> Vec<&'static str> {
+    sorted(lookups::names())
+}
+
+fn sorted(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn names_and_grammar_are_checked_before_anything_runs() {
+        for (text, message, at) in [
+            (
+                "{{ a | defualt(1) }}",
+                "unknown filter `defualt`",
+                "defualt",
+            ),
+            ("{{ a is defned }}", "unknown test `defned`", "defned"),
+            (
+                "{{ lookup('fiel', 'x') }}",
+                "unknown lookup `fiel`",
+                "'fiel'",
+            ),
+            ("{{ a | map('uper') }}", "unknown filter `uper`", "'uper'"),
+            (
+                "{{ a | selectattr('x', 'matches', 'y') }}",
+                "unknown test `matches`",
+                "'matches'",
+            ),
+            (
+                "{{ a | json_diff }}",
+                "filter `json_diff` is not supported",
+                "json_diff",
+            ),
+            ("{{ a ", "this tag has no `}}`", "{{"),
+            ("{{ a b }}", "expected `}}`, found `b`", "b"),
+            ("{% if a %}x", "this `if` has no `endif`", "if"),
+            (
+                "{% if a %}x{% endfor %}",
+                "`endfor` does not belong into `if`",
+                "endfor",
+            ),
+            ("{% fi a %}", "unknown statement `fi`", "fi"),
+            ("{{ (a }}", "unexpected `}`, expected `)`", "}"),
+            ("{{ 'a }}", "this string has no end", "'"),
+            ("{{ a = 1 }}", "unexpected `=` in an expression", "="),
+        ] {
+            let problem = check_syntax(text).unwrap_err();
+            assert_eq!(problem.message, message, "{text}");
+            assert_eq!(&text[problem.range.clone()], at, "{text}");
+        }
+        for text in [
+            "plain",
+            "{{ a | ansible.builtin.combine(b) | community.general.json_query('x') }}",
+            "{{ a | success }}{{ a|version_compare('1', '<') }}{{ x is ansible.builtin.version('1', '<') }}",
+            "{% for a, b in c %}{{ loop.index }}{% endfor %}",
+        ] {
+            assert_eq!(check_syntax(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn conditions_may_be_expressions_or_old_templates() {
+        for text in [
+            "a is defined",
+            "{{ a }}",
+            "'{{ a }}' == 'b'",
+            "{{ a }} == 1",
+        ] {
+            assert_eq!(check_expr(text), Ok(()), "{text}");
+        }
+        assert!(check_expr("a is is defined").is_err());
+        assert!(check_expr("a ==").is_err());
+    }
+
+    #[test]
+    fn variables_of_a_template() {
+        let text = "{% set x = a %}{{ x }}{% for i in b.c %}{{ i }}{{ d[e] }}{% endfor %}{{ lookup('env', f) }}";
+        let found: Vec<_> = variables(text, false).into_iter().collect();
+        assert_eq!(found, ["a", "b", "d", "e", "f"]);
+    }
 }

@@ -16,7 +16,7 @@ pub(super) struct FileScope {
 }
 
 impl FileScope {
-    pub(super) fn new(name: &str, text: &str) -> (Engine, Arc<dyn Scope>) {
+    pub(super) fn open(name: &str, text: &str) -> (Engine, Arc<dyn Scope>) {
         let engine = Engine::new();
         let root = yaml::load(&Source::new(name, text)).unwrap();
         let scope = Arc::new_cyclic(|this| Self {
@@ -57,7 +57,7 @@ fn inputs() -> PathBuf {
 
 pub(super) fn scope() -> (Engine, Arc<dyn Scope>) {
     let text = std::fs::read_to_string(inputs().join("vars.yml")).unwrap();
-    FileScope::new("vars.yml", &text)
+    FileScope::open("vars.yml", &text)
 }
 
 fn json(value: &Value) -> serde_json::Value {
@@ -132,7 +132,7 @@ macro_rules! topics {
     };
 }
 
-topics! { undefined native operators }
+topics! { undefined native operators text numbers lists data methods statements lookups }
 
 #[test]
 fn every_file_of_cases_is_compared() {
@@ -186,7 +186,7 @@ fn an_undefined_variable_is_shown_at_its_place() {
     let text = "x: \"{{ users }} {{ user_naem.foo }}\"\nuser_name: 1\n";
     let source = Source::new("play.yml", text);
     let root = yaml::load(&source).unwrap();
-    let (engine, scope) = FileScope::new("vars.yml", "user_name: 1\nusers: []\n");
+    let (engine, scope) = FileScope::open("vars.yml", "user_name: 1\nusers: []\n");
     let node = root.as_map().unwrap().get("x").unwrap();
     let error = engine.render(node, &scope).unwrap_err();
     let diagnostic: &Diagnostic = error.diagnostic().unwrap();
@@ -195,5 +195,65 @@ fn an_undefined_variable_is_shown_at_its_place() {
     assert_eq!(
         diagnostic.hint.as_deref(),
         Some("did you mean `user_name`?")
+    );
+}
+
+/// `cargo test --release --lib template::conformance::speed -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn speed() {
+    let (engine, scope) = scope();
+    #[derive(Debug)]
+    struct Fast(Value);
+    impl Scope for Fast {
+        fn get(&self, name: &str) -> Result<Option<Value>, TemplateError> {
+            Ok((name == "a").then(|| self.0.clone()))
+        }
+        fn names(&self) -> Vec<String> {
+            Vec::new()
+        }
+        fn search_paths(&self) -> Vec<PathBuf> {
+            Vec::new()
+        }
+    }
+    let fast: Arc<dyn Scope> = Arc::new(Fast(Value::from("value")));
+    let node = |text: &str| Node::string(text, &crate::diag::Span::head(&Source::new("x", "")));
+    for (what, text, scope) in [
+        ("no template", "just a string of some length", &scope),
+        ("variable", "{{ a }}", &fast),
+        ("variable in text", "x {{ a }} y", &fast),
+        ("attribute", "{{ users[0].name }}", &scope),
+        (
+            "filters",
+            "{{ users | map(attribute='name') | join(',') }}",
+            &scope,
+        ),
+        ("default", "{{ nope | default('x') }}", &scope),
+        (
+            "loop",
+            "{% for u in users %}{{ u.name }}:{{ loop.index }} {% endfor %}",
+            &scope,
+        ),
+    ] {
+        let node = node(text);
+        let start = std::time::Instant::now();
+        let count = 100_000_u32;
+        for _ in 0..count {
+            std::hint::black_box(engine.render(&node, scope).unwrap());
+        }
+        println!(
+            "{what:20} {:>8.0} ns",
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+        );
+    }
+    let condition = node("a == 'value' and a is defined");
+    let start = std::time::Instant::now();
+    for _ in 0..100_000 {
+        std::hint::black_box(engine.truth(&condition, &fast).unwrap());
+    }
+    println!(
+        "{:20} {:>8.0} ns",
+        "condition",
+        start.elapsed().as_secs_f64() * 1e9 / 1e5
     );
 }

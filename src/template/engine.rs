@@ -5,7 +5,7 @@ use super::eval::{Files, Machine, Out, finish};
 use super::jinja::ast::{Expression, StmtKind, Template};
 use super::jinja::{Syntax, SyntaxError, parser};
 use super::value::lazy::LazyNode;
-use super::value::undefined::{Origin, Place, Res, fault};
+use super::value::undefined::{Origin, Place, Res, Why, fault, undef};
 use super::{Scope, TemplateError, TemplateOptions, is_omit, lookups, options, to_text};
 use crate::diag::{Diagnostic, Span};
 use crate::yaml::{Kind, Node, has_template};
@@ -171,7 +171,7 @@ impl Engine {
                     let key = if has_template(key) {
                         self.render_str(key, Some(span), scope)?
                     } else {
-                        Value::from(Arc::clone(key))
+                        map.key_value(key)
                     };
                     let value = self.render(item, scope)?;
                     if !is_omit(&value) {
@@ -195,7 +195,7 @@ impl Engine {
         }
     }
 
-    fn decrypt(&self, armoured: &str, span: &Span) -> Result<Value, TemplateError> {
+    pub(crate) fn decrypt(&self, armoured: &str, span: &Span) -> Result<Value, TemplateError> {
         let fail =
             |message: String| TemplateError::Other(Box::new(Diagnostic::error(span, message)));
         match self.inner.decrypt.get() {
@@ -480,6 +480,22 @@ impl Engine {
         options: &TemplateOptions,
         scope: &Arc<dyn Scope>,
     ) -> Result<String, TemplateError> {
+        self.render_file_value(source, options, scope).map(|value| {
+            if value.is_none() {
+                String::new()
+            } else {
+                to_text(&value)
+            }
+        })
+    }
+
+    /// The same with its type kept: the `template` lookup.
+    pub(crate) fn render_file_value(
+        &self,
+        source: &str,
+        options: &TemplateOptions,
+        scope: &Arc<dyn Scope>,
+    ) -> Result<Value, TemplateError> {
         let source = normalized(source);
         let name: Arc<str> = Arc::from(options.name.as_str());
         let (skip, syntax) = options::header(&source, options.syntax()).map_err(|message| {
@@ -501,17 +517,22 @@ impl Engine {
             folders,
             syntax: Arc::new(syntax),
         };
-        let run = || -> Res<String> {
+        let run = || -> Res<Value> {
             let origin = Origin::File(Arc::clone(&name), Arc::from(head));
             let mut machine = Machine::new(self, scope, &template.text, origin)
                 .mutable(template.mutates)
                 .files(&files);
             let mut out = Out::default();
             machine.run(&template, &mut out)?;
-            out.text()
+            let value = out.value();
+            // An `if` without `else` is nothing where text is wanted.
+            if undef(&value).is_some_and(|u| matches!(u.why, Why::Nothing)) {
+                return Ok(Value::from(""));
+            }
+            finish::result(value)
         };
-        let text = run().map_err(|fault| fault.into_error(scope.as_ref()))?;
-        Ok(to_text(&pad_newlines(body, Value::from(text), &newline)))
+        let value = run().map_err(|fault| fault.into_error(scope.as_ref()))?;
+        Ok(pad_newlines(body, value, &newline))
     }
 
     // --- lookups ---

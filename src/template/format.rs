@@ -92,9 +92,8 @@ pub(crate) fn percent(text: &str, value: &Value) -> Res<String> {
         // Text is right-aligned unless told otherwise, numbers are anyway.
         spec.align = spec.align.or(Some('>'));
         out.push_str(&match conversion {
-            's' => pad_text(&str_of(&arg)?, &spec),
+            's' | 'c' => pad_text(&str_of(&arg)?, &spec),
             'r' | 'a' => pad_text(&repr(&arg)?, &spec),
-            'c' => pad_text(&str_of(&arg)?, &spec),
             'd' | 'i' | 'u' => {
                 let n = match (as_int(&arg), as_float(&arg)) {
                     (Some(n), _) => n,

@@ -94,7 +94,8 @@ pub(crate) fn constant(name: &str, scope: &Arc<dyn Scope>) -> Option<Value> {
 }
 
 fn range(_: &mut Machine<'_>, args: Args) -> Res<Value> {
-    let bounds: Option<Vec<i128>> = args.pos.iter().map(as_int).collect();
+    let Args { pos, .. } = args;
+    let bounds: Option<Vec<i128>> = pos.iter().map(as_int).collect();
     let (start, stop, step) = match bounds.as_deref() {
         Some([stop]) => (0, *stop, 1),
         Some([start, stop]) => (*start, *stop, 1),

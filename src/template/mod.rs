@@ -22,10 +22,14 @@ mod jinja;
 mod lookups;
 mod names;
 mod options;
+mod random;
 mod tests;
 mod value;
 
-pub use check::{Problem, check_expr, check_node, check_syntax, variables};
+pub use check::{
+    Problem, check_expr, check_node, check_syntax, filter_names, lookup_names, test_names,
+    variables,
+};
 pub use engine::Engine;
 pub use names::{is_filter, is_lookup, is_test};
 pub use options::TemplateOptions;

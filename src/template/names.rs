@@ -149,7 +149,6 @@ pub(crate) const OTHER_LOOKUPS: &[&str] = &[
     "binary_file",
     "bitwarden",
     "bitwarden_secrets_manager",
-    "cartesian",
     "chef_databag",
     "collection_version",
     "conjur_variable",

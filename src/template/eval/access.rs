@@ -72,7 +72,7 @@ impl Machine<'_> {
 /// An item by key or by position from either end.
 pub(crate) fn get_item(base: &Value, index: &Value) -> Option<Value> {
     match kind(base) {
-        Kind::Dict => data::get(base, index),
+        Kind::Dict | Kind::Other => data::get(base, index),
         Kind::List | Kind::Tuple => {
             let n = position(as_int(index)?, base.len().or_else(|| data::len(base).ok())?)?;
             match base.as_object()?.repr() {
@@ -85,7 +85,6 @@ pub(crate) fn get_item(base: &Value, index: &Value) -> Option<Value> {
             let n = position(as_int(index)?, text.chars().count())?;
             text.chars().nth(n).map(Value::from)
         }
-        Kind::Other => data::get(base, index),
         _ => None,
     }
 }

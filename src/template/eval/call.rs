@@ -22,13 +22,6 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    pub(crate) fn positional(pos: Vec<Value>) -> Self {
-        Self {
-            pos,
-            kw: Vec::new(),
-        }
-    }
-
     /// Takes a named argument out.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         let n = self.kw.iter().position(|(k, _)| k.as_ref() == name)?;
@@ -384,7 +377,7 @@ impl Machine<'_> {
                 }
                 let mut out = Out::default();
                 m.body(&decl.body, &mut out)?;
-                out.text().map(Value::from)
+                Ok(out.value())
             })
         })
     }

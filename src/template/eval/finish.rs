@@ -20,7 +20,6 @@ pub(crate) fn result(value: Value) -> Res<Value> {
 /// Whether nothing in a value needs work.
 fn is_plain(value: &Value) -> bool {
     match kind(value) {
-        Kind::Undefined | Kind::Tuple => false,
         Kind::Other => !is_omit(value),
         Kind::List if !is_mutable(value) && !is_lazy(value) => value
             .downcast_object_ref::<Vec<Value>>()
@@ -34,7 +33,7 @@ fn is_plain(value: &Value) -> bool {
                     .is_some_and(|mut all| all.all(|(_, v)| is_plain(&v))),
             }
         }
-        Kind::List | Kind::Dict => false,
+        Kind::List | Kind::Dict | Kind::Undefined | Kind::Tuple => false,
         _ => true,
     }
 }

@@ -5,7 +5,7 @@ use super::{Machine, Out};
 use crate::template::jinja::Syntax;
 use crate::template::jinja::ast::{Block, Expr, Template};
 use crate::template::value::data;
-use crate::template::value::undefined::{Fault, Origin, Res, check, fault};
+use crate::template::value::undefined::{Fault, Origin, Res, Undef, Why, check, fault};
 use minijinja::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl Machine<'_> {
         });
         self.blocks = blocks;
         done?;
-        out.push(Value::from(inner.text()?))
+        out.push(inner.value())
     }
 
     pub(super) fn import(&mut self, name: &Expr, with_context: bool) -> Res<Value> {
@@ -158,7 +158,7 @@ impl Machine<'_> {
         Ok((top, out.text()?))
     }
 
-    pub(super) fn from_import(
+    pub(super) fn import_names(
         &mut self,
         name: &Expr,
         names: &[(Arc<str>, Arc<str>)],
@@ -166,10 +166,11 @@ impl Machine<'_> {
     ) -> Res<()> {
         let (top, _) = self.module(name, with_context)?;
         for (from, to) in names {
-            let Some(value) = top.get(from) else {
-                let message = format!("the template has no `{from}` to import");
-                return Err(fault(message).at(|| self.place(name.at)));
-            };
+            // What the template lacks is undefined, and an error only when used.
+            let value = top.get(from).unwrap_or_else(|| {
+                let why = Why::Said(format!("the template has no `{from}` to import"));
+                Undef::value(why, Some(self.place(name.at)))
+            });
             self.set(to, value);
         }
         Ok(())
@@ -223,13 +224,13 @@ impl Machine<'_> {
         };
         let mut out = Out::default();
         self.block(&name, depth + 1, &mut out)?;
-        out.text().map(Value::from)
+        Ok(out.value())
     }
 
     /// `self.name()`
     pub(crate) fn block_by_name(&mut self, name: &str) -> Res<Value> {
         let mut out = Out::default();
         self.block(&Arc::from(name), 0, &mut out)?;
-        out.text().map(Value::from)
+        Ok(out.value())
     }
 }

@@ -23,6 +23,9 @@ use std::sync::Arc;
 /// Deeper calls of macros and includes than this are refused.
 const MAX_CALLS: usize = 60;
 
+/// A block and the template that defines it.
+type Placed = (Arc<Block>, Arc<Template>);
+
 /// One evaluation.
 pub(crate) struct Machine<'a> {
     pub(crate) engine: &'a Engine,
@@ -45,7 +48,7 @@ pub(crate) struct Machine<'a> {
     /// Text of the block a filter chain stands on.
     captured: Option<Value>,
     /// Blocks by name, the most derived first, and where `super()` goes.
-    blocks: HashMap<Arc<str>, Vec<(Arc<Block>, Arc<Template>)>>,
+    blocks: HashMap<Arc<str>, Vec<Placed>>,
     current_block: Option<(Arc<str>, usize)>,
     calls: usize,
     /// Files a template may include: folders searched, and how they are read.

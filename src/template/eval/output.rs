@@ -2,6 +2,7 @@
 
 use super::finish;
 use crate::template::is_omit;
+use crate::template::value::mutable::is_mutable;
 use crate::template::value::text::write_str;
 use crate::template::value::undefined::{Res, Why, undef};
 use minijinja::Value;
@@ -23,6 +24,12 @@ impl Out {
         if self.many {
             return self.append(&value);
         }
+        // What may still change is taken as it is now.
+        let value = if is_mutable(&value) {
+            finish::result(value)?
+        } else {
+            value
+        };
         match self.one.take() {
             None => self.one = Some(value),
             Some(first) => {

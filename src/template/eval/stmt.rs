@@ -112,16 +112,16 @@ impl Machine<'_> {
                 name,
                 names,
                 with_context,
-            } => self.from_import(name, names, *with_context)?,
+            } => self.import_names(name, names, *with_context)?,
         }
         Ok(Flow::Next)
     }
 
-    /// Output of a body as one text.
+    /// Output of a body.
     pub(super) fn capture(&mut self, body: &[Stmt]) -> Res<Value> {
         let mut out = Out::default();
         self.scoped(|m| m.body(body, &mut out))?;
-        out.text().map(Value::from)
+        Ok(out.value())
     }
 
     fn filtered(&mut self, filter: &Expr, text: Value) -> Res<Value> {

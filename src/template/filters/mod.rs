@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 mod choice;
 mod encode;
-mod hash;
+pub(crate) mod hash;
 mod json;
 mod logic;
 mod mapping;
@@ -84,6 +84,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Filter> {
 /// All names.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().copied().flatten().map(|filter| filter.name)
+}
+
+/// What Ansible takes for a boolean, if it does.
+pub(crate) fn logic_bool(value: &Value) -> Option<bool> {
+    logic::bool_of(value)
 }
 
 // --- what filters share ---

@@ -309,7 +309,7 @@ impl<'a> Parser<'a> {
             "extends" => StmtKind::Extends(self.condexpr()?),
             "include" => self.include()?,
             "import" => self.import()?,
-            "from" => self.from_import()?,
+            "from" => self.names_import()?,
             "do" => StmtKind::Do(self.tuple(true, &[])?),
             "autoescape" => {
                 self.condexpr()?;
@@ -545,7 +545,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn from_import(&mut self) -> Parsed<StmtKind> {
+    fn names_import(&mut self) -> Parsed<StmtKind> {
         let name = self.condexpr()?;
         self.expect_word("import")?;
         let mut names = Vec::new();

@@ -72,7 +72,6 @@ fn sameas(c: &mut Call<'_, '_>) -> Res<bool> {
     Ok(match (kind(&c.subject), kind(&other)) {
         (Kind::None, Kind::None) => true,
         (a, b) if a != b => false,
-        (Kind::Bool | Kind::Int | Kind::Str, _) => c.subject == other,
         _ => c.subject == other,
     })
 }

@@ -62,7 +62,7 @@ pub(super) const TESTS: &[Test] = &[
     }),
     test("nan", |c| Ok(is_nan(&c.subject))),
     test("isnan", |c| Ok(is_nan(&c.subject))),
-    test("truthy", |c| truthy(c)),
+    test("truthy", truthy),
     test("falsy", |c| truthy(c).map(|yes| !yes)),
     test("filter", |c| {
         Ok(c.subject

@@ -4,7 +4,6 @@ use super::undefined::{Res, check, fault};
 use indexmap::IndexMap;
 use minijinja::Value;
 use minijinja::value::{ObjectRepr, Tuple, ValueKind};
-use std::sync::Arc;
 
 /// A mapping as filters build it.
 pub(crate) type Dict = IndexMap<Value, Value>;
@@ -162,10 +161,6 @@ pub(crate) fn tuple(values: Vec<Value>) -> Value {
 
 pub(crate) fn dict(map: Dict) -> Value {
     Value::from_object(map)
-}
-
-pub(crate) fn string(text: impl Into<Arc<str>>) -> Value {
-    Value::from(text.into())
 }
 
 /// An integer of any size that fits.

@@ -5,8 +5,9 @@
 //! undefined value that carries the failure. Nothing lazy leaves the engine.
 
 use super::undefined::{Undef, Why};
+use crate::diag::Span;
 use crate::template::{Engine, Scope, TemplateError};
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Map, Node};
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use std::fmt;
@@ -67,24 +68,29 @@ impl LazyNode {
         }
     }
 
-    /// The rendered text of a key that is a template.
-    fn key(&self, key: &Arc<str>) -> Arc<str> {
-        if crate::yaml::has_template(key) {
-            let node = Node::string(Arc::clone(key), &self.node.span);
-            if let Ok(value) = self.engine.render(&node, &self.scope) {
-                return Arc::from(value.to_string());
-            }
+    /// A key as data; one that is a template is rendered.
+    fn key(&self, map: &Map, key: &Arc<str>, span: &Span) -> Value {
+        if !crate::yaml::has_template(key) {
+            return map.key_value(key);
         }
-        Arc::clone(key)
+        match self.engine.render_str(key, Some(span), &self.scope) {
+            Ok(value) => value,
+            Err(error) => Undef::value(Why::Inner(error), None),
+        }
     }
 
-    fn find(&self, key: &str) -> Option<Value> {
+    fn find(&self, key: &Value) -> Option<Value> {
         let Kind::Map(map) = &self.node.kind else {
             return None;
         };
+        let name = key.as_str();
         map.iter()
             .enumerate()
-            .find(|(_, (k, _, _))| k.as_ref() == key || self.key(k).as_ref() == key)
+            .find(|(_, (k, span, _))| match name {
+                Some(name) if k.as_ref() == name => map.key_value(k) == *key,
+                Some(_) if !crate::yaml::has_template(k) => false,
+                _ => self.key(map, k, span) == *key,
+            })
             .map(|(n, (_, _, node))| self.part(n, node))
     }
 }
@@ -103,12 +109,8 @@ impl Object for LazyNode {
                 let n = key.as_usize()?;
                 items.get(n).map(|node| self.part(n, node))
             }
-            _ => self.find(key.as_str()?),
+            _ => self.find(key),
         }
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.find(key)
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -116,7 +118,7 @@ impl Object for LazyNode {
             Kind::Seq(items) => Enumerator::Seq(items.len()),
             Kind::Map(map) => Enumerator::Values(
                 map.iter()
-                    .map(|(key, _, _)| Value::from(self.key(key)))
+                    .map(|(key, span, _)| self.key(map, key, span))
                     .collect(),
             ),
             _ => Enumerator::Empty,

@@ -36,9 +36,6 @@ pub(crate) fn write_repr(out: &mut String, value: &Value) -> Res<()> {
     match kind(value) {
         Kind::None => out.push_str("None"),
         Kind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
-        Kind::Int => {
-            let _ = write!(out, "{value}");
-        }
         Kind::Float => out.push_str(&float(f64::try_from(value.clone()).unwrap_or(f64::NAN))),
         Kind::Str => quote(out, value.as_str().unwrap_or_default()),
         Kind::Bytes => bytes(out, value.as_bytes().unwrap_or_default()),
@@ -61,7 +58,7 @@ pub(crate) fn write_repr(out: &mut String, value: &Value) -> Res<()> {
             Some(u) if matches!(u.why, Why::Nothing) => {}
             _ => return Err(trip(value)),
         },
-        Kind::Other => {
+        Kind::Int | Kind::Other => {
             let _ = write!(out, "{value}");
         }
     }

@@ -9,6 +9,7 @@ A line of a .j2s file is a template; one that starts with `=` is a bare expressi
 `⏎` stands for a newline. Lines that start with `##` are comments. Variables are in vars.yml.
 """
 import json
+import os
 import pathlib
 
 import yaml
@@ -18,6 +19,8 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import trust_as_template
 
 HERE = pathlib.Path(__file__).parent
+# Cargo sets this one for our tests.
+os.environ["CARGO_PKG_NAME"] = "mini-play"
 init_plugin_loader([])
 
 
@@ -32,7 +35,10 @@ def trust(value):
 
 
 def run(line, variables):
-    engine = TemplateEngine(loader=DataLoader(), variables=variables)
+    loader = DataLoader()
+    loader.set_basedir(str(HERE / "files"))
+    variables = dict(variables, ansible_search_path=[str(HERE / "files")])
+    engine = TemplateEngine(loader=loader, variables=variables)
     text = line.replace("⏎", "\n")
     try:
         if text.startswith("="):

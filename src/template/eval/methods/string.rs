@@ -199,9 +199,9 @@ fn is_class(s: &str, method: &str) -> bool {
         "isalnum" => all(char::is_alphanumeric),
         "isalpha" => all(char::is_alphabetic),
         "isascii" => s.is_ascii(),
-        "isdecimal" | "isdigit" => all(|c| {
-            c.is_numeric() && c.to_digit(10).is_some() || ('\u{660}'..='\u{669}').contains(&c)
-        }),
+        "isdecimal" | "isdigit" => {
+            all(|c| c.is_ascii_digit() || ('\u{660}'..='\u{669}').contains(&c))
+        }
         "isnumeric" => all(char::is_numeric),
         "isspace" => all(char::is_whitespace),
         "isprintable" => !s.chars().any(char::is_control),
@@ -304,7 +304,14 @@ pub(crate) fn split(s: &str, sep: Option<&Value>, max: i128, right: bool) -> Res
                     rest = rest[..n].trim_end();
                 }
                 _ => {
-                    parts.push(rest);
+                    // What is left behind the limit keeps the blanks at its start, as in Python.
+                    let kept = if parts.len() < limit {
+                        ""
+                    } else {
+                        &s[..s.len() - s.trim_start().len()]
+                    };
+                    tail = format!("{kept}{rest}");
+                    parts.push(&tail);
                     break;
                 }
             }

@@ -26,6 +26,9 @@ fn int_value(n: i128) -> Value {
     i64::try_from(n).map_or_else(|_| Value::from(n), Value::from)
 }
 
+/// Makes an operation of its two sides.
+type MakePair = fn(Box<(Expr, Expr)>) -> ExprKind;
+
 impl Parser<'_> {
     /// An expression, or several with commas between them as a tuple.
     pub(super) fn tuple(&mut self, cond: bool, ends: &[&str]) -> Parsed<Expr> {
@@ -86,7 +89,7 @@ impl Parser<'_> {
     fn chain(
         &mut self,
         next: fn(&mut Self) -> Parsed<Expr>,
-        op: fn(&Self) -> Option<fn(Box<(Expr, Expr)>) -> ExprKind>,
+        op: fn(&Self) -> Option<MakePair>,
     ) -> Parsed<Expr> {
         let mut left = next(self)?;
         while let Some(make) = op(self) {

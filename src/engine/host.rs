@@ -9,7 +9,7 @@ use super::result::{ItemResult, StepResult};
 use super::turn::{self, Acted, Cache, Looked};
 use super::walk::{Fallout, Place};
 use crate::modules::{Decision, Outcome, Probe};
-use crate::remote::LinkError;
+use crate::remote::{LinkError, LinkErrorKind};
 use crate::report::Event;
 use crate::report::event::{HostRecap, Status, StepEnd, TaskInfo};
 use crate::vars::HOSTVARS;
@@ -17,6 +17,9 @@ use minijinja::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// New connections made for a host in a play after the line broke.
+const RECONNECTS: u32 = 3;
 
 /// How a host left a play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,7 @@ struct Driver {
     recap: HostRecap,
     left: Left,
     end_play: bool,
+    reconnects: u32,
     at: Place,
     shown: Option<Arc<TaskInfo>>,
 }
@@ -75,6 +79,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         recap,
         left: Left::Done,
         end_play: false,
+        reconnects: 0,
         at: Place::new(),
         shown: None,
     };
@@ -295,6 +300,7 @@ impl Driver {
             if turn.segments.is_empty() && turn.ahead.is_empty() {
                 continue;
             }
+            let opaque = turn.segments.iter().any(|segment| segment.plan.opaque);
             let started = Instant::now();
             let (target, who) = turn.view.clone();
             let replies = self
@@ -311,7 +317,7 @@ impl Driver {
                 .await;
             let replies = match replies {
                 Ok(replies) => replies,
-                Err(error) => return self.unreachable(&step, &target, &error).await,
+                Err(error) => return self.broken(&step, &target, &error, opaque).await,
             };
             let view = turn.view.clone();
             let brought = match turn.read(replies) {
@@ -443,11 +449,44 @@ impl Driver {
         self.left == Left::Unreachable
     }
 
+    /// The line broke. What can be observed is observed again over a new one; a command that may have run is not
+    /// run twice.
+    async fn broken(
+        &mut self,
+        step: &HostStep,
+        target: &str,
+        error: &LinkError,
+        opaque: bool,
+    ) -> bool {
+        let lost = error.kind == LinkErrorKind::Lost;
+        if lost && !opaque && self.reconnects < RECONNECTS {
+            self.reconnects += 1;
+            let text = format!(
+                "{}; connecting again ({} of {RECONNECTS})",
+                error.message, self.reconnects
+            );
+            let host = Some(Arc::clone(&self.cx.host));
+            self.cx.run.emit(Event::Warning { host, text });
+            self.cache.forget_all(target);
+            self.acted.clear();
+            tokio::time::sleep(Duration::from_secs(1 << self.reconnects)).await;
+            return true;
+        }
+        if lost && opaque {
+            let mut error = error.clone();
+            error
+                .message
+                .push_str("; the command under way may have run");
+            return self.unreachable(step, target, &error).await;
+        }
+        self.unreachable(step, target, error).await
+    }
+
     async fn unreachable(&mut self, step: &HostStep, target: &str, error: &LinkError) -> bool {
         let mut result = step.result(Outcome::failed(error.message.clone()));
         result.hint.clone_from(&error.hint);
         // Being refused by sudo is a failure of the step, not of the line.
-        result.unreachable = error.kind != crate::remote::LinkErrorKind::Become;
+        result.unreachable = error.kind != LinkErrorKind::Become;
         if target != &*self.cx.host {
             result.delegate = Some(target.to_owned());
         }

@@ -55,10 +55,17 @@ pub(crate) async fn run_play(
         hosts: shown,
     });
     if hosts.is_empty() {
-        run.emit(Event::Warning {
-            host: None,
-            text: format!("no host matches `{}`", patterns.join(",")),
-        });
+        let groups = run.inventory.groups();
+        // A group that is there but empty is the inventory's own way to say "nobody".
+        if !patterns
+            .iter()
+            .all(|name| groups.iter().any(|(group, _)| group == name))
+        {
+            run.emit(Event::Warning {
+                host: None,
+                text: format!("no host matches `{}`", patterns.join(",")),
+            });
+        }
         return Ok(());
     }
     let prompted = prompt(run, play, &scope).await?;

@@ -31,7 +31,11 @@ const PARAMS: &[Param] = &[
         Type::Str,
         "process: regular expression on the command column of `ps axuf`",
     ),
-    Param::new("user", Type::Str, "process: the user it runs as"),
+    Param::new(
+        "user",
+        Type::Str,
+        "process: the user it runs as, or a regular expression on the whole name",
+    ),
     Param::new("count", Type::Str, "process: how many, `N` or `>=N`").default(">=1"),
     Param::new("port", Type::Int, "port and tcp: the number"),
     Param::new("proto", Type::Str, "port: tcp or udp")
@@ -123,7 +127,10 @@ impl What {
         Ok(match args.text("check").as_str() {
             "process" => Self::Process(process::Wanted {
                 pattern: pattern("pattern", &need("pattern")?)?,
-                user: args.str("user"),
+                user: args
+                    .str("user")
+                    .map(|user| pattern("user", &format!("^(?:{user})$")))
+                    .transpose()?,
                 count: process::Count::parse(&args.text("count"))?,
             }),
             "port" => Self::Port(port::Wanted {

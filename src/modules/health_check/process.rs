@@ -63,11 +63,18 @@ impl Count {
 /// What must run.
 pub(super) struct Wanted {
     pub(super) pattern: Regex,
-    pub(super) user: Option<String>,
+    /// The whole user name must match.
+    pub(super) user: Option<Regex>,
     pub(super) count: Count,
 }
 
 impl Wanted {
+    fn by_wanted_user(&self, process: &Process) -> bool {
+        self.user
+            .as_ref()
+            .is_none_or(|user| found(user, &process.user))
+    }
+
     pub(super) fn check(&self, processes: &[Process]) -> Result<(), Wrong> {
         let matching: Vec<&Process> = processes
             .iter()
@@ -75,7 +82,7 @@ impl Wanted {
             .collect();
         let own = matching
             .iter()
-            .filter(|process| self.user.as_ref().is_none_or(|user| *user == process.user))
+            .filter(|process| self.by_wanted_user(process))
             .count();
         if self.count.holds(own) {
             return Ok(());
@@ -83,7 +90,14 @@ impl Wanted {
         let as_user = self
             .user
             .as_ref()
-            .map(|user| format!(" as {user}"))
+            .map(|user| {
+                format!(
+                    " as {}",
+                    user.as_str()
+                        .trim_start_matches("^(?:")
+                        .trim_end_matches(")$")
+                )
+            })
             .unwrap_or_default();
         let wanted = match self.count {
             Count::Exactly(n) => n.to_string(),
@@ -92,7 +106,7 @@ impl Wanted {
         let mut seen = format!("{own}");
         if let Some(other) = matching
             .iter()
-            .find(|p| self.user.as_ref().is_some_and(|u| *u != p.user))
+            .find(|process| !self.by_wanted_user(process))
         {
             seen = format!("{own} (one runs as {})", other.user);
         }
@@ -124,7 +138,7 @@ mod tests {
     fn counts_by_user() {
         let wanted = |user: &str, count| Wanted {
             pattern: Regex::new("QuorumPeerMain").unwrap(),
-            user: Some(user.into()),
+            user: Some(Regex::new(&format!("^(?:{user})$")).unwrap()),
             count,
         };
         assert!(

@@ -1,7 +1,5 @@
 //! Which release a daemon plays: the packages say it in `share/standins/NAME.version` above the program.
 
-use std::path::Path;
-
 /// `major.minor.patch`, ordered as releases are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
@@ -19,23 +17,20 @@ impl Version {
 
     /// The release installed around this program, or `otherwise` when it runs outside of a package.
     pub fn installed(name: &str, otherwise: Self) -> Self {
-        let program = std::env::current_exe().unwrap_or_default();
-        program
-            .ancestors()
-            .skip(1)
-            .find_map(|above| Self::below(above, name))
+        installed(name)
+            .and_then(|text| Self::parse(&text))
             .unwrap_or(otherwise)
     }
+}
 
-    fn below(directory: &Path, name: &str) -> Option<Self> {
-        let text = std::fs::read_to_string(
-            directory
-                .join("share/standins")
-                .join(format!("{name}.version")),
-        )
-        .ok()?;
-        Self::parse(&text)
-    }
+/// The whole version of the package around this program: what a vendor appends says whose it is.
+pub fn installed(name: &str) -> Option<String> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let file = format!("share/standins/{name}.version");
+    program
+        .ancestors()
+        .skip(1)
+        .find_map(|above| std::fs::read_to_string(above.join(&file)).ok())
 }
 
 impl std::fmt::Display for Version {

@@ -1,6 +1,7 @@
 //! The stand-ins together, with a real ZooKeeper, all on the loopback: what the lab tests build on.
 //!
 //! Needs the package `zookeeper` of Debian 12 or later: `cargo test -p standins -- --ignored`
+#![allow(clippy::unwrap_used, reason = "everything here is a test")]
 
 use serde_json::{Value, json};
 use std::fs;

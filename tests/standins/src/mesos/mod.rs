@@ -8,6 +8,7 @@ mod cluster;
 mod detector;
 mod docker;
 mod flags;
+mod host;
 mod launch;
 mod master;
 mod master_api;

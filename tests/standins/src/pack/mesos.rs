@@ -12,6 +12,9 @@ pub const VERSIONS: [&str; 3] = [
     "1.11.0-2.0.1.standin1",
 ];
 
+/// The releases of the fork that are offered, as `aventer-mesos`.
+pub const CLUSTERD_VERSIONS: [&str; 1] = ["1.11.0-0.10.0.standin1"];
+
 /// Like the real ones, except that Java and -dev packages are left out: nothing here needs them and hosts are many.
 const FIELDS: &str =
     "Depends: libsvn1, bsdutils\nRecommends: zookeeper, zookeeperd, zookeeper-bin\n";
@@ -80,6 +83,42 @@ pub fn package(program: &Path, version: &'static str) -> anyhow::Result<Deb> {
         fields: FIELDS,
         description: "Cluster resource manager with efficient resource isolation",
         scripts,
+        tree,
+    })
+}
+
+/// One release of ClusterD's package: programs, wrapper and units, and nothing else; whoever installs it makes the directories and
+/// enables the units. Its libmesos has no Java binding, so there is none here.
+pub fn clusterd_package(program: &Path, version: &'static str) -> anyhow::Result<Deb> {
+    let tree = Tree::new()?;
+    tree.program("usr/bin/mesos-master", program)?
+        .program("usr/bin/mesos-agent", program)?
+        .file(
+            "usr/bin/mesos-init-wrapper",
+            0o755,
+            include_str!("../../assets/mesos/clusterd-init-wrapper"),
+        )?
+        .file(
+            "usr/share/standins/mesos.version",
+            0o644,
+            &format!("{version}.clusterd"),
+        )?
+        .file(
+            "lib/systemd/system/mesos-master.service",
+            0o644,
+            include_str!("../../assets/mesos/mesos-master.service"),
+        )?
+        .file(
+            "lib/systemd/system/mesos-agent.service",
+            0o644,
+            include_str!("../../assets/mesos/mesos-agent.service"),
+        )?;
+    Ok(Deb {
+        name: "aventer-mesos",
+        version,
+        fields: "Conflicts: mesos\n",
+        description: "ClusterD, the fork of Apache Mesos",
+        scripts: Vec::new(),
         tree,
     })
 }

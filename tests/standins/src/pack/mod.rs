@@ -58,6 +58,9 @@ pub fn build(directory: &Path, url: &str) -> anyhow::Result<Shop> {
     for version in mesos::VERSIONS {
         repository.add(&mesos::package(&program, version)?)?;
     }
+    for version in mesos::CLUSTERD_VERSIONS {
+        repository.add(&mesos::clusterd_package(&program, version)?)?;
+    }
     for version in marathon::VERSIONS {
         repository.add(&marathon::package(&program, version)?)?;
     }

@@ -54,6 +54,10 @@ pub fn render(offer: &Offer) -> String {
         format!("standins_key_fingerprint: {}", key.fingerprint),
         format!("standins_mesos_versions: [{}]", list(&mesos::VERSIONS)),
         format!(
+            "standins_clusterd_versions: [{}]",
+            list(&mesos::CLUSTERD_VERSIONS)
+        ),
+        format!(
             "standins_marathon_versions: [{}]",
             list(&marathon::VERSIONS)
         ),

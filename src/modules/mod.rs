@@ -24,6 +24,7 @@ mod edit;
 mod fetch;
 mod file;
 mod find;
+mod git;
 mod group;
 mod health_check;
 mod hostname;
@@ -32,7 +33,9 @@ mod lineinfile;
 mod listings;
 mod locale_gen;
 mod modprobe;
+mod mount;
 mod package;
+mod pip;
 pub mod probe;
 mod put;
 mod raw;
@@ -477,6 +480,7 @@ pub static TABLE: &[&dyn Module] = &[
     &file::File,
     &find::Find,
     &listings::Getent,
+    &git::Git,
     &group::Group,
     &health_check::HealthCheck,
     &hostname::Hostname,
@@ -484,9 +488,11 @@ pub static TABLE: &[&dyn Module] = &[
     &lineinfile::Lineinfile,
     &locale_gen::LocaleGen,
     &modprobe::Modprobe,
+    &mount::Mount,
     &package::Package,
     &listings::PackageFacts,
     &setup::Ping,
+    &pip::Pip,
     &raw::Raw,
     &replace::Replace,
     &service::Service,

@@ -4,6 +4,8 @@
 //! ```yaml
 //! root: true                    # only as root
 //! needs: [curl]                 # only where these commands are
+//! without: [curl]               # hide these commands
+//! serve: {/x: {body: hi}}       # over HTTP at `$URL`, see `common/http.rs`
 //! files: {a.txt: text}          # of the controller
 //! setup: "mkdir d"              # shell, in the new folder, which is `$DIR` here and in all texts below
 //! steps:
@@ -31,6 +33,31 @@ struct Host {
     shell: &'static [&'static str],
     folder: tempfile::TempDir,
     private: tempfile::TempDir,
+    /// Where commands are looked for.
+    path: String,
+    /// Keeps the links that `path` may lead to.
+    _commands: tempfile::TempDir,
+}
+
+/// A search path in which some commands are missing.
+fn path_without(hidden: &[String], commands: &Path) -> String {
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    if hidden.is_empty() {
+        return usual.into();
+    }
+    for folder in usual.split(':').rev() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let link = commands.join(&name);
+            if !hidden
+                .iter()
+                .any(|hidden| *hidden == *name.to_string_lossy())
+            {
+                let _ = std::os::unix::fs::symlink(entry.path(), link);
+            }
+        }
+    }
+    commands.to_str().unwrap().into()
 }
 
 #[test]
@@ -66,13 +93,26 @@ fn what_changed_is_in_sync() {
 }
 
 fn one(shell: &'static [&'static str], path: &Path, whole: &str) -> Result<(), String> {
+    let commands = tempfile::tempdir().unwrap();
+    let first = data(path, whole);
+    let hidden = field(&first, "without")
+        .try_iter()
+        .into_iter()
+        .flatten()
+        .map(|name| name.to_string())
+        .collect::<Vec<_>>();
     let host = Host {
         shell,
         folder: tempfile::tempdir().unwrap(),
         private: tempfile::tempdir().unwrap(),
+        path: path_without(&hidden, commands.path()),
+        _commands: commands,
     };
-    let place = host.folder.path().to_str().unwrap();
-    run(&host, &data(path, &whole.replace("$DIR", place)))
+    let mut whole = whole.replace("$DIR", host.folder.path().to_str().unwrap());
+    if given(&field(&first, "serve")) {
+        whole = whole.replace("$URL", &common::http::serve(&field(&first, "serve")));
+    }
+    run(&host, &data(path, &whole))
 }
 
 fn succeeds(script: &str) -> bool {
@@ -206,6 +246,7 @@ impl Host {
             .args(&self.shell[1..])
             .args(["-c", &format!("umask 022\n({}\n)", chunk.script)])
             .env("LC_ALL", "C")
+            .env("PATH", &self.path)
             .env("MP_TMP", self.private.path())
             .env("DIR", self.folder.path())
             .env("HOME", self.folder.path())

@@ -140,7 +140,7 @@ fn check(args: &Args, content: &Content) -> Result<(), Failure> {
 }
 
 /// `content` as bytes: text as it is, lists and mappings as Python's `json.dumps` writes them.
-fn bytes(content: &Value) -> Result<Vec<u8>, Failure> {
+pub(crate) fn bytes(content: &Value) -> Result<Vec<u8>, Failure> {
     if matches!(
         content.kind(),
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable
@@ -156,7 +156,7 @@ fn bytes(content: &Value) -> Result<Vec<u8>, Failure> {
 }
 
 /// JSON with a blank behind `,` and `:` and everything beyond ASCII escaped.
-fn python_json(value: &serde_json::Value) -> String {
+pub(crate) fn python_json(value: &serde_json::Value) -> String {
     use serde_json::Value as J;
     match value {
         J::Array(items) => {

@@ -25,9 +25,11 @@ mod fetch;
 mod file;
 mod find;
 mod git;
+mod get_url;
 mod group;
 mod health_check;
 mod hostname;
+mod http;
 mod known_hosts;
 mod lineinfile;
 mod listings;
@@ -54,6 +56,7 @@ mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timezone;
+mod uri;
 mod user;
 mod wait_for;
 mod write;
@@ -472,6 +475,7 @@ pub static TABLE: &[&dyn Module] = &[
     &authorized_key::AuthorizedKey,
     &blockinfile::Blockinfile,
     &command::Command,
+    &command::Shell,
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
@@ -479,26 +483,26 @@ pub static TABLE: &[&dyn Module] = &[
     &debconf::DpkgSelections,
     &file::File,
     &find::Find,
-    &listings::Getent,
+    &get_url::GetUrl,
     &git::Git,
     &group::Group,
     &health_check::HealthCheck,
     &hostname::Hostname,
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
+    &listings::Getent,
+    &listings::PackageFacts,
+    &listings::ServiceFacts,
     &locale_gen::LocaleGen,
     &modprobe::Modprobe,
     &mount::Mount,
     &package::Package,
-    &listings::PackageFacts,
-    &setup::Ping,
     &pip::Pip,
     &raw::Raw,
     &replace::Replace,
     &service::Service,
-    &listings::ServiceFacts,
+    &setup::Ping,
     &setup::Setup,
-    &command::Shell,
     &slurp::Slurp,
     &stat::Stat,
     &sysctl::Sysctl,
@@ -506,6 +510,7 @@ pub static TABLE: &[&dyn Module] = &[
     &tempfile::Tempfile,
     &template::Template,
     &timezone::Timezone,
+    &uri::Uri,
     &user::User,
     &wait_for::WaitFor,
 ];

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs)]
 
+pub mod http;
+
 use indexmap::IndexMap;
 use mini_play::diag::Source;
 use mini_play::modules::{Args, Controller, Failure, Step, TemplateOptions, find};

@@ -4,7 +4,7 @@ use super::jinja::ast::{Args, Expr, ExprKind, Stmt, StmtKind, Target, Template};
 use super::jinja::{At, Syntax, SyntaxError, parser};
 use super::names::{self, Unknown};
 use super::value::undefined::{Origin, Place};
-use super::{filters, functions, lookups, options, tests};
+use super::{TemplateOptions, filters, functions, lookups, options, tests};
 use crate::diag::{Diagnostic, Span};
 use crate::yaml::{Kind, Node, has_template};
 use std::collections::BTreeSet;
@@ -95,6 +95,50 @@ pub fn check_node(node: &Node) -> Vec<Diagnostic> {
         }
     });
     out
+}
+
+/// Checks the text of a template file.
+#[must_use]
+pub fn check_file(source: &str, options: &TemplateOptions) -> Vec<Diagnostic> {
+    let name: Arc<str> = Arc::from(options.name.as_str());
+    let source = source.replace("\r\n", "\n");
+    let at = |head: &str, body: &str, at: At, message: &str, hint: &Option<String>| {
+        let place = Place {
+            origin: Origin::File(Arc::clone(&name), Arc::from(head)),
+            text: Arc::from(body),
+            at,
+        };
+        let mut diagnostic = match place.span() {
+            Some(span) => Diagnostic::error(&span, message),
+            None => Diagnostic::plain(message),
+        };
+        diagnostic.hint.clone_from(hint);
+        diagnostic
+    };
+    let (skip, syntax) = match options::header(&source, options.syntax()) {
+        Ok(found) => found,
+        Err(message) => {
+            return vec![at(
+                "",
+                &source,
+                At::new(0, "#jinja2:".len()),
+                &message,
+                &None,
+            )];
+        }
+    };
+    let (head, body) = source.split_at(skip);
+    match parser::template(&Arc::from(body), None, &syntax) {
+        Err(error) => vec![at(head, body, error.at, &error.message, &error.hint)],
+        Ok(template) => {
+            let mut walk = Walk::default();
+            walk.body(&template.body);
+            walk.unknown
+                .iter()
+                .map(|(place, unknown)| at(head, body, *place, &unknown.message, &unknown.hint))
+                .collect()
+        }
+    }
 }
 
 fn nodes(node: &Node, see: &mut dyn FnMut(&str, &Span)) {

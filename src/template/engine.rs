@@ -1,16 +1,16 @@
 //! The engine: renders nodes, expressions, conditions and files; keeps what it parsed.
 
-use super::eval::call::Args;
 use super::eval::{Files, Machine, Out, finish};
 use super::jinja::ast::{Expression, StmtKind, Template};
 use super::jinja::{Syntax, SyntaxError, parser};
 use super::value::lazy::LazyNode;
 use super::value::undefined::{Origin, Place, Res, Why, fault, undef};
-use super::{Scope, TemplateError, TemplateOptions, is_omit, lookups, options, to_text};
+use super::{Scope, TemplateError, TemplateOptions, is_omit, options, to_text};
 use crate::diag::{Diagnostic, Span};
 use crate::yaml::{Kind, Node, has_template};
 use indexmap::IndexMap;
 use minijinja::Value;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -127,7 +127,7 @@ impl Engine {
         notes.drain(..).map(|(_, note)| note).collect()
     }
 
-    fn note(&self, span: Option<&Span>, message: &str) {
+    pub(super) fn note(&self, span: Option<&Span>, message: &str) {
         let Some(span) = span else { return };
         let mut notes = self
             .inner
@@ -219,6 +219,7 @@ impl Engine {
         if !is_template(text) {
             return Ok(Value::from(text));
         }
+        let _level = Level::enter(span)?;
         if text.starts_with("#jinja2:") {
             return self.render_with_header(text, span, scope);
         }
@@ -534,31 +535,32 @@ impl Engine {
         let value = run().map_err(|fault| fault.into_error(scope.as_ref()))?;
         Ok(pad_newlines(body, value, &newline))
     }
+}
 
-    // --- lookups ---
+/// Variables that lead to variables, at most: a definition that leads to itself must not end the program.
+const MAX_LEVELS: u32 = 100;
 
-    /// Runs a lookup as `with_<name>` does: always a list. Terms are what the user's value rendered to.
-    ///
-    /// # Errors
-    /// What is undefined, pending or wrong; an unknown name.
-    pub fn lookup(
-        &self,
-        name: &str,
-        terms: Vec<Value>,
-        options: Vec<(String, Value)>,
-        scope: &Arc<dyn Scope>,
-    ) -> Result<Vec<Value>, TemplateError> {
-        let text: Arc<str> = Arc::from("");
-        let mut machine = Machine::new(self, scope, &text, Origin::Nowhere);
-        let args = Args {
-            pos: terms,
-            kw: options
-                .into_iter()
-                .map(|(k, v)| (Arc::from(k), v))
-                .collect(),
-        };
-        lookups::run(&mut machine, name, args, true)
-            .map_err(|fault| fault.into_error(scope.as_ref()))
+thread_local! {
+    static LEVELS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts renderings inside renderings.
+struct Level;
+
+impl Level {
+    fn enter(span: Option<&Span>) -> Result<Self, TemplateError> {
+        if LEVELS.get() >= MAX_LEVELS {
+            let message = "this template leads to itself, or through too many variables";
+            return Err(simple_error(message.to_owned(), span));
+        }
+        LEVELS.set(LEVELS.get() + 1);
+        Ok(Self)
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        LEVELS.set(LEVELS.get().saturating_sub(1));
     }
 }
 
@@ -643,3 +645,6 @@ impl Scope for NoScope {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod format;
 mod functions;
 mod jinja;
 mod lookups;
+mod loops;
 mod names;
 mod options;
 mod random;
@@ -27,8 +28,8 @@ mod tests;
 mod value;
 
 pub use check::{
-    Problem, check_expr, check_node, check_syntax, filter_names, lookup_names, test_names,
-    variables,
+    Problem, check_expr, check_file, check_node, check_syntax, filter_names, lookup_names,
+    test_names, variables,
 };
 pub use engine::Engine;
 pub use names::{is_filter, is_lookup, is_test};

@@ -1,14 +1,24 @@
 //! Who: hosts, groups, patterns, ranges, host_vars and group_vars.
+//!
+//! An inventory is read from one or several sources: YAML, INI, programs, CSV rosters, folders of those. The order of
+//! hosts and groups is Ansible's, because playbooks count on it (`groups['zookeeper'] | first`).
 
+mod address;
+mod ini;
+mod literal;
 mod pattern;
 mod ranges;
+mod roster;
+mod script;
+mod sources;
 mod vars;
 mod yaml;
 
-use crate::diag::{Diagnostic, Source};
+use crate::diag::{Diagnostic, Source, Span};
 use crate::playbook::ast::VarMap;
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 use indexmap::{IndexMap, IndexSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +31,8 @@ pub struct Group {
     pub children: IndexSet<String>,
     /// Its variables in the inventory file.
     pub vars: VarMap,
+    /// `ansible_group_priority`: of groups as deep as each other the one with more wins.
+    priority: i64,
 }
 
 /// All hosts and groups. `all` and `ungrouped` always exist.
@@ -30,6 +42,8 @@ pub struct Inventory {
     groups: IndexMap<String, Group>,
     /// `group_vars` and `host_vars` folders' files: weakest first (beside the inventory, then beside the playbook).
     files: Vec<vars::Files>,
+    /// For each host the groups it is in, weakest first, without `all`.
+    memberships: HashMap<String, Vec<String>>,
 }
 
 impl Inventory {
@@ -38,32 +52,39 @@ impl Inventory {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: &Path, playbook: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
+        Self::load_all(&[path.to_path_buf()], playbook)
+    }
+
+    /// Reads several sources into one inventory; later ones win.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load_all(paths: &[PathBuf], playbook: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
         let mut inventory = Self::empty();
         let mut problems = Vec::new();
-        for file in sources(path).map_err(|diagnostic| vec![diagnostic])? {
-            match read(&file) {
-                Ok(node) => yaml::read(&mut inventory, &node, &mut problems),
-                Err(diagnostic) => problems.push(diagnostic),
-            }
+        let mut dirs = Vec::new();
+        for path in paths {
+            sources::read(&mut inventory, path, &mut dirs, &mut problems);
         }
-        inventory.find_ungrouped();
-        inventory.check_loops(&mut problems);
-        let beside = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let mut dirs = vec![if path.is_dir() {
-            path.to_path_buf()
-        } else {
-            beside(path)
-        }];
         if let Some(playbook) = playbook {
-            dirs.push(beside(playbook));
+            dirs.push(match playbook.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
+                _ => PathBuf::from("."),
+            });
         }
-        dirs.dedup();
+        let mut seen = Vec::new();
         for dir in dirs {
+            let full = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+            if seen.contains(&full) {
+                continue;
+            }
+            seen.push(full);
             match vars::Files::read(&dir) {
                 Ok(files) => inventory.files.push(files),
                 Err(mut found) => problems.append(&mut found),
             }
         }
+        inventory.finish();
         if problems.is_empty() {
             Ok(inventory)
         } else {
@@ -75,10 +96,9 @@ impl Inventory {
     #[must_use]
     pub fn empty() -> Self {
         let mut inventory = Self::default();
-        inventory.groups.insert("all".into(), Group::default());
-        inventory
-            .groups
-            .insert("ungrouped".into(), Group::default());
+        inventory.group("all");
+        inventory.group("ungrouped");
+        inventory.group("all").children.insert("ungrouped".into());
         inventory
     }
 
@@ -88,7 +108,7 @@ impl Inventory {
         self.hosts.keys().cloned().collect()
     }
 
-    /// Every group with all hosts in it or below it, in inventory order.
+    /// Every group with all hosts in it or below it, in Ansible's order.
     #[must_use]
     pub fn groups(&self) -> Vec<(String, Vec<String>)> {
         self.groups
@@ -97,42 +117,56 @@ impl Inventory {
             .collect()
     }
 
-    /// All hosts in a group or below it, in inventory order.
+    /// All hosts in a group or below it: its own first, then those of its children, level by level.
     #[must_use]
     pub fn members(&self, group: &str) -> Vec<String> {
-        if group == "all" {
-            return self.host_names();
-        }
-        let mut found = IndexSet::new();
-        let mut todo = vec![group];
-        let mut seen = IndexSet::new();
-        while let Some(name) = todo.pop() {
-            if !seen.insert(name) {
-                continue;
-            }
+        let mut hosts: IndexSet<&str> = IndexSet::new();
+        let mut order: IndexSet<&str> = IndexSet::from([group]);
+        let mut at = 0;
+        while let Some(name) = order.get_index(at).copied() {
             if let Some(group) = self.groups.get(name) {
-                found.extend(group.hosts.iter().cloned());
-                todo.extend(group.children.iter().map(String::as_str));
+                hosts.extend(group.hosts.iter().map(String::as_str));
+                order.extend(group.children.iter().map(String::as_str));
             }
+            at += 1;
         }
-        self.hosts
-            .keys()
-            .filter(|host| found.contains(*host))
-            .cloned()
-            .collect()
+        hosts.into_iter().map(str::to_owned).collect()
     }
 
-    /// Hosts of a pattern that are also in the limit, in inventory order.
+    /// The groups a host is in, weakest first: by depth, `ansible_group_priority` and name; `all` left out.
+    #[must_use]
+    pub fn groups_of(&self, host: &str) -> &[String] {
+        self.memberships.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// Hosts of a pattern that are also in the limit, in the order in which the pattern names them.
     ///
     /// # Errors
     /// When the limit names a host or group that does not exist.
     pub fn select(&self, pattern: &str, limit: Option<&str>) -> Result<Vec<String>, Diagnostic> {
         let mut hosts = pattern::select(self, pattern, false)?;
         if let Some(limit) = limit {
-            let allowed = pattern::select(self, limit, true)?;
+            let allowed: IndexSet<String> =
+                pattern::select(self, limit, true)?.into_iter().collect();
             hosts.retain(|host| allowed.contains(host));
         }
         Ok(hosts)
+    }
+
+    /// Warnings about the terms of a pattern that match no host and no group.
+    #[must_use]
+    pub fn unmatched(&self, pattern: &str, span: &Span) -> Vec<Diagnostic> {
+        pattern::unmatched(self, pattern)
+            .into_iter()
+            .map(|term| {
+                let names = self.hosts.keys().chain(self.groups.keys());
+                Diagnostic::warning(
+                    span,
+                    format!("no host or group of the inventory matches `{term}`"),
+                )
+                .did_you_mean(&term, names.map(String::as_str))
+            })
+            .collect()
     }
 
     /// A host's definitions with a word on where each layer is from, weakest first: `all`, groups by depth,
@@ -140,29 +174,32 @@ impl Inventory {
     #[must_use]
     pub fn host_vars_layers(&self, host: &str) -> Vec<(String, Arc<VarMap>)> {
         let mut layers = Vec::new();
-        let groups = self.groups_by_precedence(host);
         let mut add = |what: String, vars: &VarMap| {
             if !vars.is_empty() {
                 layers.push((what, Arc::new(vars.clone())));
             }
         };
+        let own = self.groups_of(host);
+        let groups = || std::iter::once("all").chain(own.iter().map(String::as_str));
         // As in Ansible: all group variables of the inventory file first, then the folders, `all` before the others.
-        for name in &groups {
+        for name in groups() {
             if let Some(group) = self.groups.get(name) {
                 add(format!("group {name} in the inventory"), &group.vars);
             }
         }
         for only_all in [true, false] {
             for files in &self.files {
-                for name in groups.iter().filter(|name| (*name == "all") == only_all) {
+                for name in groups().filter(|name| (*name == "all") == only_all) {
                     for (path, vars) in files.of_group(name) {
                         add(path.display().to_string(), vars);
                     }
                 }
             }
         }
-        if let Some(vars) = self.hosts.get(host) {
-            add(format!("host {host} in the inventory"), vars);
+        match self.hosts.get(host) {
+            Some(vars) => add(format!("host {host} in the inventory"), vars),
+            None if is_local(host) => add("implicit localhost".into(), &implicit()),
+            None => {}
         }
         for files in &self.files {
             for (path, vars) in files.of_host(host) {
@@ -172,136 +209,185 @@ impl Inventory {
         layers
     }
 
-    /// `all` first, then the host's groups by depth, `ansible_group_priority` and name.
-    fn groups_by_precedence(&self, host: &str) -> Vec<String> {
-        let mut own: Vec<(usize, i64, &String)> = self
-            .groups
-            .keys()
-            .filter(|name| *name != "all" && self.members(name).iter().any(|member| member == host))
-            .map(|name| (self.depth(name), self.priority(name), name))
-            .collect();
-        own.sort();
-        std::iter::once("all".to_owned())
-            .chain(own.into_iter().map(|(_, _, name)| name.clone()))
-            .collect()
+    /// The group of a name, made when there is none.
+    fn group(&mut self, name: &str) -> &mut Group {
+        self.groups.entry(name.to_owned()).or_default()
     }
 
-    /// How far below `all`: the longest way down.
-    fn depth(&self, group: &str) -> usize {
-        let parents = self
-            .groups
-            .iter()
-            .filter(|(_, g)| g.children.contains(group));
-        parents
-            .map(|(name, _)| {
-                if name == "all" {
-                    1
-                } else {
-                    self.depth(name) + 1
-                }
-            })
-            .max()
-            .unwrap_or(1)
+    /// Puts a group below another, unless that would put it below itself.
+    fn add_child(
+        &mut self,
+        parent: &str,
+        child: &str,
+        span: &Span,
+        problems: &mut Vec<Diagnostic>,
+    ) {
+        let mut below: IndexSet<&str> = IndexSet::from([child]);
+        let mut at = 0;
+        while let Some(name) = below.get_index(at).copied() {
+            if let Some(group) = self.groups.get(name) {
+                below.extend(group.children.iter().map(String::as_str));
+            }
+            at += 1;
+        }
+        if below.contains(parent) {
+            problems.push(
+                Diagnostic::error(span, format!("group `{parent}` is below itself")).hint(format!(
+                    "`{child}` holds `{parent}`, so it cannot be one of its children"
+                )),
+            );
+            return;
+        }
+        self.group(parent).children.insert(child.to_owned());
     }
 
-    fn priority(&self, group: &str) -> i64 {
-        let value = self
-            .groups
-            .get(group)
-            .and_then(|g| g.vars.get("ansible_group_priority"));
-        match value.map(|node| &node.kind) {
-            Some(crate::yaml::Kind::Int(n)) => *n,
-            Some(crate::yaml::Kind::Str(text)) => text.parse().unwrap_or(1),
-            _ => 1,
+    /// Adds hosts to a group; later variables win.
+    fn add_hosts(
+        &mut self,
+        group: &str,
+        names: &[String],
+        port: Option<u16>,
+        vars: &VarMap,
+        span: &Span,
+    ) {
+        for host in names {
+            let known = self.hosts.entry(host.clone()).or_default();
+            if let Some(port) = port {
+                let kind = Kind::Int(i64::from(port));
+                let span = span.clone();
+                known.insert("ansible_port".into(), Node { kind, span });
+            }
+            known.extend(
+                vars.iter()
+                    .map(|(key, node)| (Arc::clone(key), node.clone())),
+            );
+            self.group(group).hosts.insert(host.clone());
         }
     }
 
-    /// Puts the hosts that are in no other group into `ungrouped`.
-    fn find_ungrouped(&mut self) {
+    /// Adds variables of a host that may be in no group yet.
+    fn set_host_vars(&mut self, host: &str, vars: VarMap) {
+        self.hosts.entry(host.to_owned()).or_default().extend(vars);
+    }
+
+    /// What holds once everything is read: who is ungrouped, what is below `all`, which groups a host is in.
+    fn finish(&mut self) {
         let special = |name: &str| name == "all" || name == "ungrouped";
-        let grouped: IndexSet<String> = self
+        let children: IndexSet<String> = self
+            .groups
+            .values()
+            .flat_map(|group| group.children.iter().cloned())
+            .collect();
+        let tops: Vec<String> = self
+            .groups
+            .keys()
+            .filter(|name| *name != "all" && !children.contains(*name))
+            .cloned()
+            .collect();
+        self.group("all").children.extend(tops);
+        let grouped: IndexSet<&String> = self
             .groups
             .iter()
             .filter(|(name, _)| !special(name))
-            .flat_map(|(_, group)| group.hosts.iter().cloned())
+            .flat_map(|(_, group)| &group.hosts)
             .collect();
-        let alone: Vec<String> = self
-            .hosts
-            .keys()
-            .filter(|host| !grouped.contains(*host))
-            .cloned()
-            .collect();
-        if let Some(ungrouped) = self.groups.get_mut("ungrouped") {
-            ungrouped.hosts.extend(alone);
+        let ungrouped: IndexSet<String> = {
+            let before = self.groups.get("ungrouped").map(|group| &group.hosts);
+            let names = before.into_iter().flatten().chain(self.hosts.keys());
+            names
+                .filter(|host| !grouped.contains(host))
+                .cloned()
+                .collect()
+        };
+        self.group("ungrouped").hosts = ungrouped;
+        for group in self.groups.values_mut() {
+            let said = group.vars.shift_remove("ansible_group_priority");
+            group.priority = said.map_or(1, |node| priority(&node));
         }
+        self.memberships = self.find_memberships();
     }
 
-    /// Groups that are below themselves.
-    fn check_loops(&mut self, problems: &mut Vec<Diagnostic>) {
-        let names: Vec<String> = self.groups.keys().cloned().collect();
-        for start in &names {
-            let mut todo: Vec<&str> = self.children(start);
-            let mut seen = IndexSet::new();
-            while let Some(name) = todo.pop() {
-                if name == start {
-                    problems.push(Diagnostic::plain(format!(
-                        "group `{start}` is below itself"
-                    )));
-                    // Without the loop the rest can still be looked at.
-                    if let Some(group) = self.groups.get_mut(start) {
-                        group.children.clear();
-                    }
-                    break;
-                }
-                if seen.insert(name) {
-                    todo.extend(self.children(name));
-                }
+    fn find_memberships(&self) -> HashMap<String, Vec<String>> {
+        let depths = self.depths();
+        let mut names: Vec<&String> = self.groups.keys().filter(|name| *name != "all").collect();
+        let priority = |name: &String| self.groups.get(name).map(|group| group.priority);
+        names.sort_by_key(|name| (depths.get(name.as_str()), priority(name), *name));
+        let mut memberships: HashMap<String, Vec<String>> = HashMap::new();
+        for name in names {
+            for host in self.members(name) {
+                memberships.entry(host).or_default().push(name.clone());
             }
         }
+        memberships
     }
 
-    fn children(&self, group: &str) -> Vec<&str> {
-        self.groups
-            .get(group)
-            .map(|g| g.children.iter().map(String::as_str).collect())
-            .unwrap_or_default()
+    /// How far each group is below `all`: the longest way down.
+    fn depths(&self) -> HashMap<&str, usize> {
+        let mut depths: HashMap<&str, usize> = HashMap::new();
+        let mut todo = vec![("all", 0usize)];
+        while let Some((name, depth)) = todo.pop() {
+            // There are no loops, so no way is longer than there are groups.
+            if depths.get(name).is_some_and(|known| *known >= depth) || depth > self.groups.len() {
+                continue;
+            }
+            depths.insert(name, depth);
+            let children = self
+                .groups
+                .get(name)
+                .into_iter()
+                .flat_map(|group| &group.children);
+            todo.extend(children.map(|child| (child.as_str(), depth + 1)));
+        }
+        depths
     }
 }
 
-/// The files an inventory path means: itself, or those in the folder but for variables and backups.
-fn sources(path: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
+/// The number that `ansible_group_priority` says.
+fn priority(node: &Node) -> i64 {
+    match &node.kind {
+        Kind::Int(n) => *n,
+        Kind::Str(text) => text.trim().parse().unwrap_or(1),
+        _ => 1,
     }
-    let unreadable = |why| {
-        Diagnostic::plain(format!(
-            "cannot read the inventory {}: {why}",
-            path.display()
-        ))
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        let name = file
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let fits = file
-            .extension()
-            .is_some_and(|ext| ext == "yml" || ext == "yaml" || ext == "json");
-        if file.is_file() && fits && !name.starts_with('.') {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files)
+}
+
+/// Names that mean this machine even when no inventory has them.
+fn is_local(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1")
+}
+
+/// What Ansible knows of a `localhost` that no inventory has.
+fn implicit() -> VarMap {
+    let span = Span::head(&Source::new("<implicit localhost>", ""));
+    VarMap::from_iter([("ansible_connection".into(), Node::string("local", &span))])
+}
+
+/// A mapping as variables; nothing for anything else.
+fn vars_of(node: &Node) -> VarMap {
+    node.as_map().map_or_else(VarMap::new, |map| {
+        map.iter()
+            .map(|(name, _, node)| (Arc::clone(name), node.clone()))
+            .collect()
+    })
 }
 
 /// A file as a node.
 fn read(path: &Path) -> Result<Node, Diagnostic> {
+    crate::yaml::load(&source(path)?)
+}
+
+/// A file's text.
+fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
     let text = std::fs::read_to_string(path)
         .map_err(|why| Diagnostic::plain(format!("cannot read {}: {why}", path.display())))?;
-    crate::yaml::load(&Source::new(path.display().to_string(), text))
+    let source = Source::new(path.display().to_string(), text);
+    if source.text.starts_with("$ANSIBLE_VAULT;") {
+        return Err(Diagnostic::error(
+            &Span::head(&source),
+            "the file is encrypted, and there is no vault password",
+        ));
+    }
+    Ok(source)
 }
 
 #[cfg(test)]

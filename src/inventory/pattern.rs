@@ -5,7 +5,7 @@ use crate::diag::Diagnostic;
 use globset::GlobBuilder;
 use indexmap::IndexSet;
 
-/// Hosts of a pattern in inventory order. `strict`: a term that means nothing is an error (for `--limit`).
+/// Hosts of a pattern in the order its terms name them. `strict`: a term that means nothing is an error (for `--limit`).
 pub(super) fn select(
     inventory: &Inventory,
     pattern: &str,
@@ -28,9 +28,9 @@ pub(super) fn select(
         }
     }
     // As in Ansible: unions first, then intersections, then exclusions.
-    let kind = |term: &String| match term.chars().next() {
-        Some('&') => 1,
-        Some('!') => 2,
+    let kind = |term: &String| match sign(term).0 {
+        '&' => 1,
+        '!' => 2,
         _ => 0,
     };
     let mut ordered = terms;
@@ -40,11 +40,7 @@ pub(super) fn select(
     }
     let mut found: IndexSet<String> = IndexSet::new();
     for term in &ordered {
-        let (sign, name) = match kind(term) {
-            0 => (' ', term.as_str()),
-            1 => ('&', &term[1..]),
-            _ => ('!', &term[1..]),
-        };
+        let (sign, name) = sign(term);
         let hosts = one(inventory, name)?;
         if hosts.is_empty() && strict && sign != '!' && !known(inventory, name) {
             let names = inventory
@@ -63,27 +59,40 @@ pub(super) fn select(
             _ => found.extend(hosts),
         }
     }
-    let implicit: Vec<String> = found
+    Ok(found.into_iter().collect())
+}
+
+/// Terms that match nothing.
+pub(super) fn unmatched(inventory: &Inventory, pattern: &str) -> Vec<String> {
+    split(pattern)
         .iter()
-        .filter(|host| !inventory.hosts.contains_key(*host))
-        .cloned()
-        .collect();
-    Ok(inventory
-        .hosts
-        .keys()
-        .filter(|host| found.contains(*host))
-        .cloned()
-        .chain(implicit)
-        .collect())
+        .map(|term| sign(term).1)
+        .filter(|name| {
+            !known(inventory, name) && one(inventory, name).is_ok_and(|hosts| hosts.is_empty())
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `&`, `!` or a space, and the term behind it.
+fn sign(term: &str) -> (char, &str) {
+    match term.chars().next() {
+        Some(sign @ ('&' | '!')) => (sign, &term[1..]),
+        _ => (' ', term),
+    }
 }
 
 fn known(inventory: &Inventory, name: &str) -> bool {
     let base = name.split('[').next().unwrap_or(name);
-    inventory.groups.contains_key(base)
+    name == "all" || inventory.groups.contains_key(base)
 }
 
 /// Splits at commas and colons, but not inside brackets, and not an IPv6 address.
 fn split(pattern: &str) -> Vec<String> {
+    let (host, port) = super::address::split_port(pattern.trim());
+    if port.is_some() || host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return vec![pattern.trim().to_owned()];
+    }
     let mut terms = Vec::new();
     let mut depth = 0;
     let mut term = String::new();
@@ -134,7 +143,7 @@ fn one(inventory: &Inventory, name: &str) -> Result<Vec<String>, Diagnostic> {
     if inventory.hosts.contains_key(name) {
         return Ok(vec![name.to_owned()]);
     }
-    if matches!(name, "localhost" | "127.0.0.1" | "::1") {
+    if super::is_local(name) {
         return Ok(vec![name.to_owned()]);
     }
     if let Some((base, index)) = name

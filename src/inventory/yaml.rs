@@ -1,8 +1,7 @@
 //! Ansible's YAML inventories: groups with `hosts`, `children` and `vars`.
 
-use super::{Inventory, ranges};
+use super::{Inventory, address, vars_of};
 use crate::diag::Diagnostic;
-use crate::playbook::ast::VarMap;
 use crate::yaml::Node;
 use std::sync::Arc;
 
@@ -26,6 +25,13 @@ pub(super) fn read(inventory: &mut Inventory, root: &Node, problems: &mut Vec<Di
         );
         return;
     };
+    if let Some(span) = map.key_span("plugin") {
+        problems.push(
+            Diagnostic::error(span, "inventory plugins of Ansible cannot run here")
+                .hint("use a program that prints the inventory as JSON, or write it down as YAML"),
+        );
+        return;
+    }
     for (name, span, node) in map.iter() {
         if KEYS.contains(&&**name) {
             problems.push(
@@ -39,7 +45,7 @@ pub(super) fn read(inventory: &mut Inventory, root: &Node, problems: &mut Vec<Di
 }
 
 fn group(inventory: &mut Inventory, name: &Arc<str>, node: &Node, problems: &mut Vec<Diagnostic>) {
-    inventory.groups.entry(name.to_string()).or_default();
+    inventory.group(name);
     if node.is_null() {
         return;
     }
@@ -69,15 +75,23 @@ fn group(inventory: &mut Inventory, name: &Arc<str>, node: &Node, problems: &mut
             continue;
         }
         // A single name instead of a mapping is accepted, as in Ansible.
-        if let (Some(one), "hosts") = (part.as_str(), &**key) {
-            add_hosts(
-                inventory,
-                name,
-                one,
-                &Node::string("", &part.span),
-                problems,
-            );
-            continue;
+        match (part.as_str(), &**key) {
+            (Some(one), "hosts") => {
+                add_hosts(
+                    inventory,
+                    name,
+                    one,
+                    &Node::string("", &part.span),
+                    problems,
+                );
+                continue;
+            }
+            (Some(one), "children") => {
+                inventory.group(one);
+                inventory.add_child(name, one, &part.span, problems);
+                continue;
+            }
+            _ => {}
         }
         let Some(entries) = part.as_map() else {
             problems.push(
@@ -92,20 +106,11 @@ fn group(inventory: &mut Inventory, name: &Arc<str>, node: &Node, problems: &mut
             continue;
         };
         match &**key {
-            "vars" => {
-                let vars: VarMap = entries
-                    .iter()
-                    .map(|(k, _, v)| (Arc::clone(k), v.clone()))
-                    .collect();
-                if let Some(group) = inventory.groups.get_mut(&**name) {
-                    group.vars.extend(vars);
-                }
-            }
+            "vars" => inventory.group(name).vars.extend(vars_of(part)),
             "children" => {
-                for (child, _, node) in entries.iter() {
-                    if let Some(group) = inventory.groups.get_mut(&**name) {
-                        group.children.insert(child.to_string());
-                    }
+                for (child, span, node) in entries.iter() {
+                    inventory.group(child);
+                    inventory.add_child(name, child, span, problems);
                     group(inventory, child, node, problems);
                 }
             }
@@ -143,23 +148,11 @@ fn add_hosts(
     vars: &Node,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let names = match ranges::expand(name) {
-        Ok(names) => names,
-        Err(why) => {
-            problems.push(
-                Diagnostic::error(&vars.span, format!("range in `{name}`: {why}"))
-                    .hint("write `node[01:20]`, `node[a:f]` or `node[0:10:2]`"),
-            );
-            return;
-        }
-    };
-    for host in names {
-        let known = inventory.hosts.entry(host.clone()).or_default();
-        if let Some(map) = vars.as_map() {
-            known.extend(map.iter().map(|(k, _, v)| (Arc::clone(k), v.clone())));
-        }
-        if let Some(group) = inventory.groups.get_mut(group) {
-            group.hosts.insert(host);
-        }
+    match address::expand(name) {
+        Ok((names, port)) => inventory.add_hosts(group, &names, port, &vars_of(vars), &vars.span),
+        Err(why) => problems.push(
+            Diagnostic::error(&vars.span, format!("range in `{name}`: {why}"))
+                .hint("write `node[01:20]`, `node[a:f]` or `node[0:10:2]`"),
+        ),
     }
 }

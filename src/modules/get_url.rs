@@ -1,6 +1,6 @@
 //! `get_url`: a file from HTTP, HTTPS or FTP.
 
-use super::attrs::{self, Attrs};
+use super::attrs::{self, Attrs, Unsettled};
 use super::http::{Request, http_params};
 use super::probe::{FileType, PathState};
 use super::write::{self, Source, Write};
@@ -177,7 +177,7 @@ impl Download {
     }
 
     /// The digest that is wanted.
-    fn wanted(&self, seen: &Seen) -> Result<Option<(&'static str, String)>, Outcome> {
+    fn wanted(&self, seen: &Seen) -> Result<Option<(&'static str, String)>, Unsettled> {
         match &self.checksum {
             None => Ok(None),
             Some((algorithm, Sum::Digest(digest))) => Ok(Some((algorithm, digest.clone()))),
@@ -186,7 +186,9 @@ impl Download {
                 let script = self.list().unwrap_or_default();
                 let (rc, list) = sh::answer(seen, &script).unwrap_or((1, String::new()));
                 if rc != 0 {
-                    return Err(self.told(Outcome::failed(format!("Request failed: {url}"))));
+                    return Err(self
+                        .told(Outcome::failed(format!("Request failed: {url}")))
+                        .into());
                 }
                 let digest = listed(&list, &name).ok_or_else(|| {
                     self.told(Outcome::failed(format!(
@@ -195,7 +197,7 @@ impl Download {
                 })?;
                 tidy(&digest)
                     .map(|digest| Some((*algorithm, digest)))
-                    .map_err(put::failed)
+                    .map_err(Unsettled::from)
             }
         }
     }
@@ -290,7 +292,7 @@ impl Step for Download {
     fn decide(&self, seen: &Seen) -> Decision {
         let wanted = match self.wanted(seen) {
             Ok(wanted) => wanted,
-            Err(outcome) => return Decision::Done(outcome),
+            Err(unsettled) => return unsettled.decision(),
         };
         let target = self.target(seen);
         let whole = Probe::Path {

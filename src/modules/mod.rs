@@ -56,6 +56,7 @@ mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timezone;
+mod unarchive;
 mod uri;
 mod user;
 mod wait_for;
@@ -510,6 +511,7 @@ pub static TABLE: &[&dyn Module] = &[
     &tempfile::Tempfile,
     &template::Template,
     &timezone::Timezone,
+    &unarchive::Unarchive,
     &uri::Uri,
     &user::User,
     &wait_for::WaitFor,

@@ -15,6 +15,8 @@ use crate::remote::{Chunk, Reply};
 use serde_json::json;
 use times::Times;
 
+pub(crate) use recurse::combination;
+
 /// See the module's own documentation.
 pub(crate) struct File;
 

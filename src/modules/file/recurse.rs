@@ -79,7 +79,7 @@ impl FileStep {
 }
 
 /// One listed combination: `find`'s letter for the type, and the rest as a state.
-fn combination(line: &str) -> Option<(char, PathState)> {
+pub(crate) fn combination(line: &str) -> Option<(char, PathState)> {
     let mut fields = line.splitn(4, ' ');
     let raw = u32::from_str_radix(fields.next()?, 16).ok()?;
     let uid = fields.next()?.parse().ok()?;

@@ -113,6 +113,28 @@ impl Request {
         })
     }
 
+    /// A plain download.
+    pub(crate) fn plain(url: &str, validate_certs: bool) -> Result<Self, Failure> {
+        let (url, login) = split_login(url);
+        if !url.contains("://") {
+            return Err(Failure::of("src", format!("`{url}` is not a URL")));
+        }
+        Ok(Self {
+            url: url.replace(' ', "%20"),
+            method: "GET".into(),
+            headers: Vec::new(),
+            login,
+            force_basic_auth: false,
+            agent: "ansible-httpget".into(),
+            timeout: 10,
+            proxy: true,
+            validate_certs,
+            netrc: true,
+            follow: true,
+            more: Vec::new(),
+        })
+    }
+
     /// The URL for people: without a password.
     pub(crate) fn shown(&self) -> String {
         self.url.clone()
@@ -335,32 +357,9 @@ mod tests {
 
     #[test]
     fn names_come_from_urls() {
-        let named = |url: &str| {
-            Request {
-                url: url.into(),
-                ..request()
-            }
-            .file_name()
-        };
+        let named = |url: &str| Request::plain(url, true).unwrap().file_name();
         assert_eq!(named("http://h/a/b.tgz?x=/y#z"), "b.tgz");
         assert_eq!(named("http://h/a/"), "index.html");
         assert_eq!(named("http://h"), "index.html");
-    }
-
-    fn request() -> Request {
-        Request {
-            url: String::new(),
-            method: "GET".into(),
-            headers: Vec::new(),
-            login: None,
-            force_basic_auth: false,
-            agent: "x".into(),
-            timeout: 1,
-            proxy: true,
-            validate_certs: true,
-            netrc: true,
-            follow: true,
-            more: Vec::new(),
-        }
     }
 }

@@ -5,12 +5,13 @@ PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh
 	debian-archive-keyring ca-certificates apt-utils dpkg-dev gnupg xz-utils zstd unzip zip \
 	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash
 
-.PHONY: help setup build demo demo-down test test-quick lint clean
+.PHONY: help setup build demo demo-down test test-stack test-quick lint clean
 
 help:
 	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
 	@echo "make demo-down  remove every trace of the demo"
-	@echo "make test       every test, those on lab hosts included"
+	@echo "make test       every test, those on lab hosts included, but for the whole stack"
+	@echo "make test-stack the whole stack on lab hosts: three releases, and a cluster"
 	@echo "make test-quick the tests that need no lab host"
 	@echo "make lint       rustfmt and clippy"
 
@@ -40,8 +41,12 @@ lint:
 test-quick: setup
 	cargo test --workspace --locked
 
-test: setup lint
+test: setup
 	MINI_PLAY_LAB_TESTS=1 cargo test --workspace --locked
+
+# The whole stack on lab hosts of three Debian releases and as a cluster: about half an hour.
+test-stack: setup
+	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --test-threads=1 --nocapture
 
 clean: demo-down
 	cargo clean

@@ -46,15 +46,24 @@ fn up(name: &str, hosts: u32) -> Lab {
 
 /// Runs a script on a host, keys checked strictly; its output, trimmed.
 fn on(lab: &Lab, host: &str, script: &str) -> String {
-    let output = lab
-        .ssh(host, &[script.into()])
-        .unwrap()
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{host}: {script}: {stderr}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    // A host that was just booted or reset may refuse a connection or two while sshd starts: 255 is ssh's own failure.
+    let mut tries = 0;
+    loop {
+        let output = lab
+            .ssh(host, &[script.into()])
+            .unwrap()
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        tries += 1;
+        if output.status.code() == Some(255) && tries < 20 {
+            std::thread::sleep(Duration::from_millis(500));
+            continue;
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{host}: {script}: {stderr}");
+        return String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    }
 }
 
 fn output(program: &str, args: &[&str]) -> String {

@@ -299,6 +299,11 @@ impl Planner<'_> {
             return self.ask(&view, &step, probes);
         };
         match step.step.decide(&before) {
+            // A step before this one may still act and change what was seen: the result is no more than a guess.
+            Decision::Done(_) if !self.certain => {
+                self.position.assume(&self.cx, None);
+                true
+            }
             Decision::Done(outcome) => self.take(step.result(outcome)),
             Decision::Look(more) => self.ask(&view, &step, more),
             Decision::Act(plan) if step.check => self.take(step.predicted(plan)),

@@ -3,7 +3,8 @@
 use super::rule::{self, Act, Known, Rule, Verdict};
 use super::sh::{expanding, quote};
 use super::{
-    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Runs, Seen, Spec, Step, Type,
+    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Runs, Seen,
+    Spec, Step, Type,
 };
 
 /// `git`.
@@ -15,7 +16,9 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Checks out a git repository",
     params: &[
-        Param::new("repo", Type::Str, "its address").required().aliases(&["name"]),
+        Param::new("repo", Type::Str, "its address")
+            .required()
+            .aliases(&["name"]),
         Param::new("dest", Type::Path, "where to check it out"),
         Param::new("version", Type::Str, "branch, tag or commit").default("HEAD"),
         Param::new("remote", Type::Str, "name of the remote").default("origin"),
@@ -38,7 +41,12 @@ static SPEC: Spec = Spec {
         Param::new("bare", Type::Bool, "no checkout").default("false"),
         Param::new("recursive", Type::Bool, "submodules too").default("true"),
         Param::new("single_branch", Type::Bool, "only the one branch").default("false"),
-        Param::new("track_submodules", Type::Bool, "submodules at the end of their branches").default("false"),
+        Param::new(
+            "track_submodules",
+            Type::Bool,
+            "submodules at the end of their branches",
+        )
+        .default("false"),
         Param::new("umask", Type::Raw, "umask for the checkout"),
     ],
     free_form: FreeForm::Pairs,
@@ -53,11 +61,16 @@ impl Module for Git {
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let bool = |name: &str| args.bool(name);
         if bool("accept_hostkey") && bool("accept_newhostkey") {
-            return Err(Failure::new("parameters are mutually exclusive: accept_hostkey|accept_newhostkey"));
+            return Err(Failure::new(
+                "parameters are mutually exclusive: accept_hostkey|accept_newhostkey",
+            ));
         }
         let dest = args.str("dest");
         if dest.is_none() && bool("clone") {
-            return Err(Failure::of("dest", "the destination directory must be specified unless clone=no"));
+            return Err(Failure::of(
+                "dest",
+                "the destination directory must be specified unless clone=no",
+            ));
         }
         let mut ssh = args.str("ssh_opts").unwrap_or_default();
         if !ssh.contains("StrictHostKeyChecking=") {
@@ -81,7 +94,11 @@ impl Module for Git {
         });
         let wanted = Wanted {
             dest: dest.unwrap_or_default(),
-            repo: if repo.starts_with('/') { format!("file://{repo}") } else { repo },
+            repo: if repo.starts_with('/') {
+                format!("file://{repo}")
+            } else {
+                repo
+            },
             version: args.text("version"),
             remote: args.text("remote"),
             refspec: args.str("refspec"),
@@ -103,11 +120,25 @@ impl Module for Git {
             .finish(|outcome, before, replies, _| {
                 let _ = before;
                 let out: String = replies.iter().map(super::Reply::out).collect();
-                let after = |key: &str| out.lines().rev().find_map(|line| line.strip_prefix(key)).map(str::to_owned);
+                let after = |key: &str| {
+                    out.lines()
+                        .rev()
+                        .find_map(|line| line.strip_prefix(key))
+                        .map(str::to_owned)
+                };
                 let commit = after("after ");
                 let submodules = out.lines().any(|line| line == "submodules changed");
-                let same = outcome.data.get("before").and_then(|v| v.as_str()).map(str::to_owned) == commit;
-                let forced = outcome.msg.is_some() || outcome.data.get("remote_url_changed").is_some_and(minijinja::Value::is_true);
+                let same = outcome
+                    .data
+                    .get("before")
+                    .and_then(|v| v.as_str())
+                    .map(str::to_owned)
+                    == commit;
+                let forced = outcome.msg.is_some()
+                    || outcome
+                        .data
+                        .get("remote_url_changed")
+                        .is_some_and(minijinja::Value::is_true);
                 let mut outcome = outcome.with("after", commit);
                 outcome.changed = !same || submodules || forced;
                 if submodules {
@@ -144,9 +175,15 @@ impl Wanted {
         let ssh = if self.ssh.trim().is_empty() {
             String::new()
         } else {
-            format!("export GIT_SSH_COMMAND={}\n", quote(&format!("ssh -o BatchMode=yes {}", self.ssh.trim())))
+            format!(
+                "export GIT_SSH_COMMAND={}\n",
+                quote(&format!("ssh -o BatchMode=yes {}", self.ssh.trim()))
+            )
         };
-        let umask = self.umask.as_ref().map_or(String::new(), |umask| format!("umask {umask}\n"));
+        let umask = self
+            .umask
+            .as_ref()
+            .map_or(String::new(), |umask| format!("umask {umask}\n"));
         // A checkout of another user's is read as it is.
         format!(
             "export LC_ALL=C GIT_TERMINAL_PROMPT=0\n{ssh}{umask}g={} d={} r={} v={} u={}\n\
@@ -160,7 +197,11 @@ impl Wanted {
     }
 
     fn config(&self) -> &'static str {
-        if self.bare { "\"$d/config\"" } else { "\"$d/.git\"" }
+        if self.bare {
+            "\"$d/config\""
+        } else {
+            "\"$d/.git\""
+        }
     }
 
     /// Lines: `before COMMIT`, `dirty`, `url URL`, `remote COMMIT`, `error …`.
@@ -192,7 +233,11 @@ impl Wanted {
         if rc == 9 {
             return Ok(Outcome::failed("Failed to find required executable \"git\"").into());
         }
-        let line = |key: &str| out.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        let line = |key: &str| {
+            out.lines()
+                .find_map(|line| line.strip_prefix(key))
+                .map(str::trim)
+        };
         let before = line("before ").filter(|commit| !commit.is_empty());
         let cloned = line("before").is_some();
         let mut outcome = Outcome::ok().with("before", before);
@@ -203,7 +248,9 @@ impl Wanted {
                 return Ok(outcome.with("after", head).into());
             }
             if let Some(error) = line("error ") {
-                return Ok(Outcome::failed(format!("Failed to clone {}: {error}", self.repo)).into());
+                return Ok(
+                    Outcome::failed(format!("Failed to clone {}: {error}", self.repo)).into(),
+                );
             }
             let outcome = outcome.with("after", head);
             return Ok(self.act(self.clone_script(), outcome));
@@ -213,9 +260,14 @@ impl Wanted {
         }
         let dirty = out.lines().any(|line| line == "dirty");
         if dirty {
-            let msg = format!("Local modifications exist in the destination: {}", self.dest);
+            let msg = format!(
+                "Local modifications exist in the destination: {}",
+                self.dest
+            );
             if !self.force {
-                return Ok(Outcome::failed(format!("{msg} (force=no).")).with("before", before).into());
+                return Ok(Outcome::failed(format!("{msg} (force=no)."))
+                    .with("before", before)
+                    .into());
             }
             outcome.msg = Some(msg);
         }
@@ -223,11 +275,16 @@ impl Wanted {
         let moved = !url.is_empty() && url != self.repo;
         let outcome = outcome.with("remote_url_changed", moved);
         if let Some(error) = line("error ").filter(|_| !moved) {
-            return Ok(Outcome::failed(format!("Failed to download remote objects and refs: {error}")).with("before", before).into());
+            return Ok(Outcome::failed(format!(
+                "Failed to download remote objects and refs: {error}"
+            ))
+            .with("before", before)
+            .into());
         }
         let there = head.is_some() && head.as_deref() == before;
         // A commit's own name needs no remote.
-        let commit = before.is_some_and(|before| self.version.len() >= 7 && before.starts_with(&self.version));
+        let commit = before
+            .is_some_and(|before| self.version.len() >= 7 && before.starts_with(&self.version));
         if !dirty && !moved && (there || commit) && !(self.recursive && self.track) {
             return Ok(outcome.with("after", before).into());
         }
@@ -242,7 +299,11 @@ impl Wanted {
             .filter_map(|line| line.strip_prefix("ref "))
             .filter_map(|line| line.split_once('\t'))
             .collect();
-        let find = |name: &str| refs.iter().find(|(_, known)| *known == name).map(|(commit, _)| (*commit).to_owned());
+        let find = |name: &str| {
+            refs.iter()
+                .find(|(_, known)| *known == name)
+                .map(|(commit, _)| (*commit).to_owned())
+        };
         if self.version == "HEAD" {
             return refs.first().map(|(commit, _)| (*commit).to_owned());
         }
@@ -253,11 +314,18 @@ impl Wanted {
 
     fn act(&self, script: String, outcome: Outcome) -> Verdict {
         let what = format!("Failed to update {} from {}", self.dest, self.repo);
-        Act::change(vec![Chunk::new(script)], vec![Effect::Path(self.dest.clone())], outcome, what).into()
+        Act::change(
+            vec![Chunk::new(script)],
+            vec![Effect::Path(self.dest.clone())],
+            outcome,
+            what,
+        )
+        .into()
     }
 
     fn depth(&self) -> String {
-        self.depth.map_or(String::new(), |depth| format!(" --depth {depth}"))
+        self.depth
+            .map_or(String::new(), |depth| format!(" --depth {depth}"))
     }
 
     fn clone_script(&self) -> String {
@@ -279,7 +347,11 @@ impl Wanted {
         } else {
             ""
         };
-        let remote = if self.bare { "\"$g\" remote add \"$r\" \"$u\" 2>/dev/null\n" } else { "" };
+        let remote = if self.bare {
+            "\"$g\" remote add \"$r\" \"$u\" 2>/dev/null\n"
+        } else {
+            ""
+        };
         format!(
             "{}p=${{d%/*}}; [ -z \"$p\" ] || mkdir -p -- \"$p\" || exit\n\
              \"$g\" clone -q{flags}{branch} -- \"$u\" \"$d\" >/dev/null || exit\ncd \"$d\" || exit\n{remote}{}",
@@ -289,17 +361,24 @@ impl Wanted {
     }
 
     fn update_script(&self, dirty: bool) -> String {
-        let reset = if dirty { "\"$g\" reset -q --hard HEAD >/dev/null || exit\n" } else { "" };
+        let reset = if dirty {
+            "\"$g\" reset -q --hard HEAD >/dev/null || exit\n"
+        } else {
+            ""
+        };
         let depth = self.depth();
         let fetch = if self.bare {
-            format!("\"$g\" fetch -q{depth} \"$r\" '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || exit\n")
+            format!(
+                "\"$g\" fetch -q{depth} \"$r\" '+refs/heads/*:refs/heads/*' '+refs/tags/*:refs/tags/*' || exit\n"
+            )
         } else if self.depth.is_some() {
             format!(
                 "\"$g\" fetch -q{depth} --force \"$r\" \"+refs/heads/$v:refs/remotes/$r/$v\" 2>/dev/null || \
                  \"$g\" fetch -q{depth} --force \"$r\" \"+refs/tags/$v:refs/tags/$v\" 2>/dev/null || \"$g\" fetch -q{depth} --force \"$r\" || exit\n"
             )
         } else {
-            "\"$g\" fetch -q --tags --force \"$r\" \"+refs/heads/*:refs/remotes/$r/*\" || exit\n".into()
+            "\"$g\" fetch -q --tags --force \"$r\" \"+refs/heads/*:refs/remotes/$r/*\" || exit\n"
+                .into()
         };
         format!(
             "{}cd \"$d\" || exit\n{reset}[ \"$(\"$g\" config --get \"remote.$r.url\")\" = \"$u\" ] || \"$g\" remote set-url \"$r\" \"$u\" 2>/dev/null || \"$g\" remote add \"$r\" \"$u\" || exit\n{fetch}{}",
@@ -312,7 +391,11 @@ impl Wanted {
     fn rest(&self) -> String {
         let mut text = String::new();
         if let Some(refspec) = &self.refspec {
-            text.push_str(&format!("\"$g\" fetch -q{} \"$r\" {} || exit\n", self.depth(), quote(refspec)));
+            text.push_str(&format!(
+                "\"$g\" fetch -q{} \"$r\" {} || exit\n",
+                self.depth(),
+                quote(refspec)
+            ));
         }
         if !self.bare {
             text.push_str(
@@ -349,7 +432,14 @@ mod tests {
 
     fn git(dir: &Path, words: &[&str]) -> bool {
         Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@t", "-c", "protocol.file.allow=always"])
+            .args([
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@t",
+                "-c",
+                "protocol.file.allow=always",
+            ])
             .args(words)
             .current_dir(dir)
             .output()
@@ -365,7 +455,11 @@ mod tests {
             return;
         }
         std::fs::write(origin.join("f"), "1").unwrap();
-        assert!(git(&origin, &["add", "f"]) && git(&origin, &["commit", "-q", "-m", "1"]) && git(&origin, &["tag", "v1"]));
+        assert!(
+            git(&origin, &["add", "f"])
+                && git(&origin, &["commit", "-q", "-m", "1"])
+                && git(&origin, &["tag", "v1"])
+        );
         let run = |more: &[(&str, Value)]| {
             let mut given = vec![
                 ("repo", Value::from(origin.to_string_lossy())),
@@ -381,7 +475,10 @@ mod tests {
         std::fs::write(origin.join("f"), "2").unwrap();
         assert!(git(&origin, &["commit", "-q", "-a", "-m", "2"]));
         let second = run(&[]);
-        assert!(second.changed && second.data["before"] == first.data["after"], "{second:?}");
+        assert!(
+            second.changed && second.data["before"] == first.data["after"],
+            "{second:?}"
+        );
         assert_eq!(std::fs::read_to_string(dest.join("f")).unwrap(), "2");
         std::fs::write(dest.join("f"), "mine").unwrap();
         let refused = run(&[]);

@@ -4,7 +4,8 @@ use super::attrs::Attrs;
 use super::rule::{self, Act, Known, Rule, Verdict};
 use super::sh::{join, quote};
 use super::{
-    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Runs, Seen, Spec, Step, Type,
+    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Runs, Seen,
+    Spec, Step, Type,
 };
 
 /// `mount`.
@@ -16,16 +17,26 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Manages mount points and fstab",
     params: &[
-        Param::new("path", Type::Path, "the mount point").required().aliases(&["name"]),
+        Param::new("path", Type::Path, "the mount point")
+            .required()
+            .aliases(&["name"]),
         Param::new("src", Type::Path, "what to mount"),
         Param::new("fstype", Type::Str, "type of the file system"),
         Param::new("opts", Type::Str, "options"),
         Param::new("opts_no_log", Type::Bool, "do not show options").default("false"),
         Param::new("dump", Type::Str, "for dump").default("0"),
         Param::new("passno", Type::Str, "for fsck").default("0"),
-        Param::new("state", Type::Str, "wanted state").required().choices(&[
-            "absent", "absent_from_fstab", "mounted", "present", "unmounted", "remounted", "ephemeral",
-        ]),
+        Param::new("state", Type::Str, "wanted state")
+            .required()
+            .choices(&[
+                "absent",
+                "absent_from_fstab",
+                "mounted",
+                "present",
+                "unmounted",
+                "remounted",
+                "ephemeral",
+            ]),
         Param::new("fstab", Type::Str, "the file, if not /etc/fstab"),
         Param::new("boot", Type::Bool, "mount it at boot").default("true"),
         Param::new("backup", Type::Bool, "keep the old fstab").default("false"),
@@ -42,8 +53,13 @@ impl Module for Mount {
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let state = args.text("state");
         let (src, fstype) = (args.str("src"), args.str("fstype"));
-        if matches!(state.as_str(), "mounted" | "present" | "ephemeral") && (src.is_none() || fstype.is_none()) {
-            return Err(Failure::of("state", format!("state is {state} but all of the following are missing: src, fstype")));
+        if matches!(state.as_str(), "mounted" | "present" | "ephemeral")
+            && (src.is_none() || fstype.is_none())
+        {
+            return Err(Failure::of(
+                "state",
+                format!("state is {state} but all of the following are missing: src, fstype"),
+            ));
         }
         let mut opts = args.str("opts").unwrap_or_else(|| "defaults".into());
         let noauto = opts.split(',').any(|opt| opt == "noauto");
@@ -97,7 +113,9 @@ struct Wanted {
 
 /// As fstab writes it.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\134").replace(' ', "\\040").replace('&', "\\046")
+    text.replace('\\', "\\134")
+        .replace(' ', "\\040")
+        .replace('&', "\\046")
 }
 
 impl Wanted {
@@ -107,7 +125,9 @@ impl Wanted {
 
     /// Whether a line of fstab is this mount's. Swap has no path: there the source counts.
     fn is_ours(&self, fields: &[&str]) -> bool {
-        let swap = fields[1] == "none" && fields[2] == "swap" && self.src.as_deref().is_some_and(|src| src != fields[0]);
+        let swap = fields[1] == "none"
+            && fields[2] == "swap"
+            && self.src.as_deref().is_some_and(|src| src != fields[0]);
         fields[1] == escape(&self.path) && !swap
     }
 
@@ -125,7 +145,12 @@ impl Wanted {
         let mut found = false;
         let mut text = String::new();
         for old_line in old.lines() {
-            let mut fields: Vec<&str> = old_line.split('#').next().unwrap_or_default().split_whitespace().collect();
+            let mut fields: Vec<&str> = old_line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect();
             if (4..=6).contains(&fields.len()) && self.is_ours(&fields) {
                 found = true;
                 fields.resize(6, "0");
@@ -147,7 +172,9 @@ impl Wanted {
             let fields: Vec<&str> = line.split_whitespace().collect();
             fields.len() == 6 && !fields[0].starts_with('#') && self.is_ours(&fields)
         };
-        old.split_inclusive('\n').filter(|line| !ours(line)).collect()
+        old.split_inclusive('\n')
+            .filter(|line| !ours(line))
+            .collect()
     }
 
     fn judge(&self, seen: &Seen) -> Known<Verdict> {
@@ -165,7 +192,10 @@ impl Wanted {
             ("dump", Some(self.dump.clone())),
             ("passno", Some(self.passno.clone())),
             ("fstab", Some(self.fstab().to_owned())),
-            ("boot", Some(if self.boot { "yes" } else { "no" }.to_owned())),
+            (
+                "boot",
+                Some(if self.boot { "yes" } else { "no" }.to_owned()),
+            ),
         ] {
             if let Some(value) = value {
                 outcome = outcome.with(key, value);
@@ -184,8 +214,16 @@ impl Wanted {
         let word = quote(&self.path);
         let what = match self.state.as_str() {
             "absent" if text != old => {
-                let umount = if mounted.is_some() { format!("umount {word} || exit\n") } else { String::new() };
-                let rmdir = if exists { format!("rmdir {word}") } else { ":".into() };
+                let umount = if mounted.is_some() {
+                    format!("umount {word} || exit\n")
+                } else {
+                    String::new()
+                };
+                let rmdir = if exists {
+                    format!("rmdir {word}")
+                } else {
+                    ":".into()
+                };
                 actions.push(Chunk::new(format!("{umount}{rmdir}")));
                 "Error unmounting"
             }
@@ -194,35 +232,62 @@ impl Wanted {
                 "Error unmounting"
             }
             "mounted" if mounted.is_none() => {
-                actions.push(self.attempt(&old, text != old, &format!("mount{} {word}", self.fstab_option())));
+                actions.push(self.attempt(
+                    &old,
+                    text != old,
+                    &format!("mount{} {word}", self.fstab_option()),
+                ));
                 "Error mounting"
             }
             "mounted" if text != old => {
                 let again = format!("umount {word} && mount{} {word}", self.fstab_option());
-                actions.push(Chunk::new(format!("mount -o remount{} {word} 2>/dev/null || {{ {again}; }}", self.fstab_option())));
+                actions.push(Chunk::new(format!(
+                    "mount -o remount{} {word} 2>/dev/null || {{ {again}; }}",
+                    self.fstab_option()
+                )));
                 "Error mounting"
             }
             "remounted" => {
-                let opts = if self.opts == "defaults" { String::new() } else { format!(",{}", self.opts) };
+                let opts = if self.opts == "defaults" {
+                    String::new()
+                } else {
+                    format!(",{}", self.opts)
+                };
                 let again = if opts.is_empty() {
-                    format!(" 2>/dev/null || {{ umount {word} && mount{} {word}; }}", self.fstab_option())
+                    format!(
+                        " 2>/dev/null || {{ umount {word} && mount{} {word}; }}",
+                        self.fstab_option()
+                    )
                 } else {
                     String::new()
                 };
-                actions.push(Chunk::new(format!("mount -o {}{} {word}{again}", quote(&format!("remount{opts}")), self.fstab_option())));
+                actions.push(Chunk::new(format!(
+                    "mount -o {}{} {word}{again}",
+                    quote(&format!("remount{opts}")),
+                    self.fstab_option()
+                )));
                 "Error remounting"
             }
             "ephemeral" => {
-                let same = mounted.as_ref().is_some_and(|src| Some(src) == self.src.as_ref());
+                let same = mounted
+                    .as_ref()
+                    .is_some_and(|src| Some(src) == self.src.as_ref());
                 if mounted.is_some() && !same {
                     let msg = "Ephemeral mount point is already mounted with a different source than the specified one. \
                                Failing in order to prevent an unwanted unmount or override operation.";
                     return Ok(Outcome::failed(msg).into());
                 }
                 let mut words = vec!["-t".to_owned(), self.fstype.clone().unwrap_or_default()];
-                let opts = if self.opts == "defaults" { String::new() } else { self.opts.clone() };
+                let opts = if self.opts == "defaults" {
+                    String::new()
+                } else {
+                    self.opts.clone()
+                };
                 let remount = if same { "remount" } else { "" };
-                let opts: Vec<&str> = [remount, &opts].into_iter().filter(|o| !o.is_empty()).collect();
+                let opts: Vec<&str> = [remount, &opts]
+                    .into_iter()
+                    .filter(|o| !o.is_empty())
+                    .collect();
                 if !opts.is_empty() {
                     words.extend(["-o".into(), opts.join(",")]);
                 }
@@ -235,7 +300,10 @@ impl Wanted {
         if actions.is_empty() {
             return Ok(outcome.into());
         }
-        let effects = vec![Effect::Path(self.fstab().to_owned()), Effect::Path(self.path.clone())];
+        let effects = vec![
+            Effect::Path(self.fstab().to_owned()),
+            Effect::Path(self.path.clone()),
+        ];
         Ok(Act::change(actions, effects, outcome, format!("{what} {}", self.path)).into())
     }
 
@@ -251,9 +319,14 @@ impl Wanted {
         let bytes: std::sync::Arc<[u8]> = text.as_bytes().into();
         let size = bytes.len() as u64;
         let from = super::write::Source::Payload(crate::remote::Payload::Bytes(bytes), size);
-        let mut write = super::write::Write::new(self.fstab(), from, &attrs, seen.stat(self.fstab(), true));
+        let mut write =
+            super::write::Write::new(self.fstab(), from, &attrs, seen.stat(self.fstab(), true));
         write.backup = self.backup;
-        if let Some((dir, _)) = self.fstab().rsplit_once('/').filter(|(dir, _)| !dir.is_empty()) {
+        if let Some((dir, _)) = self
+            .fstab()
+            .rsplit_once('/')
+            .filter(|(dir, _)| !dir.is_empty())
+        {
             write.before = format!("mkdir -p -- {} || exit\n", quote(dir));
         }
         Ok(write.chunk()?)
@@ -262,7 +335,11 @@ impl Wanted {
     /// Mounts on a directory that is made for it; when that fails, both that and fstab are as before.
     fn attempt(&self, old: &str, wrote: bool, command: &str) -> Chunk {
         let word = quote(&self.path);
-        let back = if wrote { format!("; cat >{}", quote(self.fstab())) } else { String::new() };
+        let back = if wrote {
+            format!("; cat >{}", quote(self.fstab()))
+        } else {
+            String::new()
+        };
         rule::fed(
             format!(
                 "made=\n[ -e {word} ] || {{ mkdir -p -- {word} && made=1; }} || exit\n{command} </dev/null && exit\nrc=$?\n\
@@ -275,8 +352,16 @@ impl Wanted {
 
 /// What is mounted on a path: the source, or the path of a bind mount's source.
 fn mounted(table: &str, path: &str) -> Option<String> {
-    let unescape = |text: &str| text.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
-    let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let unescape = |text: &str| {
+        text.replace("\\040", " ")
+            .replace("\\011", "\t")
+            .replace("\\134", "\\")
+    };
+    let path = if path.len() > 1 {
+        path.trim_end_matches('/')
+    } else {
+        path
+    };
     table
         .lines()
         .rev()
@@ -285,7 +370,12 @@ fn mounted(table: &str, path: &str) -> Option<String> {
         .map(|fields| {
             let root = fields.get(3).copied().unwrap_or("/");
             if root == "/" {
-                unescape(fields.get(fields.len().saturating_sub(2)).copied().unwrap_or_default())
+                unescape(
+                    fields
+                        .get(fields.len().saturating_sub(2))
+                        .copied()
+                        .unwrap_or_default(),
+                )
             } else {
                 unescape(root)
             }
@@ -315,7 +405,10 @@ mod tests {
     #[test]
     fn lines_of_fstab_come_change_and_go() {
         let old = "# c\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /data ext4 defaults\n";
-        assert_eq!(wanted("/new dir", "/dev/sdc1").with_line(old), format!("{old}/dev/sdc1 /new\\040dir ext4 noatime 0 2\n"));
+        assert_eq!(
+            wanted("/new dir", "/dev/sdc1").with_line(old),
+            format!("{old}/dev/sdc1 /new\\040dir ext4 noatime 0 2\n")
+        );
         assert_eq!(
             wanted("/data", "/dev/sdb1").with_line(old),
             "# c\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdb1 /data ext4 noatime 0 2\n"

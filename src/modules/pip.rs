@@ -3,7 +3,8 @@
 use super::rule::{self, Act, Known, Rule, Verdict};
 use super::sh::{expanding, join, quote, streams, strings};
 use super::{
-    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Reply, Runs, Seen, Spec, Step, Type,
+    Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Param, Probe, Reply, Runs,
+    Seen, Spec, Step, Type,
 };
 use std::cmp::Ordering;
 
@@ -16,12 +17,31 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Manages Python packages",
     params: &[
-        Param::new("name", Type::List, "packages, with demands on versions; or addresses"),
+        Param::new(
+            "name",
+            Type::List,
+            "packages, with demands on versions; or addresses",
+        ),
         Param::new("version", Type::Str, "version of the one package"),
-        Param::new("requirements", Type::Str, "file of requirements on the host"),
-        Param::new("state", Type::Str, "wanted state").choices(&["absent", "forcereinstall", "latest", "present"]).default("present"),
-        Param::new("virtualenv", Type::Path, "virtual environment, made when missing"),
-        Param::new("virtualenv_site_packages", Type::Bool, "let it see the system's packages").default("false"),
+        Param::new(
+            "requirements",
+            Type::Str,
+            "file of requirements on the host",
+        ),
+        Param::new("state", Type::Str, "wanted state")
+            .choices(&["absent", "forcereinstall", "latest", "present"])
+            .default("present"),
+        Param::new(
+            "virtualenv",
+            Type::Path,
+            "virtual environment, made when missing",
+        ),
+        Param::new(
+            "virtualenv_site_packages",
+            Type::Bool,
+            "let it see the system's packages",
+        )
+        .default("false"),
         Param::new("virtualenv_command", Type::Path, "what makes it").default("virtualenv"),
         Param::new("virtualenv_python", Type::Str, "Python to make it with"),
         Param::new("extra_args", Type::Str, "more options for pip"),
@@ -29,7 +49,12 @@ static SPEC: Spec = Spec {
         Param::new("chdir", Type::Path, "change into this directory before"),
         Param::new("executable", Type::Path, "pip itself"),
         Param::new("umask", Type::Str, "umask for pip"),
-        Param::new("break_system_packages", Type::Bool, "touch packages that apt manages").default("false"),
+        Param::new(
+            "break_system_packages",
+            Type::Bool,
+            "touch packages that apt manages",
+        )
+        .default("false"),
     ],
     free_form: FreeForm::Pairs,
     runs: Runs::Host,
@@ -46,18 +71,29 @@ impl Module for Pip {
         let state = args.text("state");
         match (names.is_empty(), &requirements) {
             (true, None) if !args.has("name") => {
-                return Err(Failure::new("one of the following is required: name, requirements"));
+                return Err(Failure::new(
+                    "one of the following is required: name, requirements",
+                ));
             }
-            (false, Some(_)) => return Err(Failure::new("parameters are mutually exclusive: name|requirements")),
+            (false, Some(_)) => {
+                return Err(Failure::new(
+                    "parameters are mutually exclusive: name|requirements",
+                ));
+            }
             _ => {}
         }
         if args.has("executable") && args.has("virtualenv") {
-            return Err(Failure::new("parameters are mutually exclusive: executable|virtualenv"));
+            return Err(Failure::new(
+                "parameters are mutually exclusive: executable|virtualenv",
+            ));
         }
         let version = args.str("version");
         if let Some(version) = &version {
             if state == "latest" {
-                return Err(Failure::of("version", "version is incompatible with state=latest"));
+                return Err(Failure::of(
+                    "version",
+                    "version is incompatible with state=latest",
+                ));
             }
             let [name] = &mut names[..] else {
                 return Err(Failure::of(
@@ -66,7 +102,11 @@ impl Module for Pip {
                 ));
             };
             let plain = version.trim_start();
-            let sign = if plain.starts_with(|c: char| c.is_ascii_digit()) { "==" } else { "" };
+            let sign = if plain.starts_with(|c: char| c.is_ascii_digit()) {
+                "=="
+            } else {
+                ""
+            };
             *name = format!("{name}{sign}{plain}");
         }
         let mut extra = shlex::split(&args.text("extra_args"))
@@ -90,7 +130,9 @@ impl Module for Pip {
             umask: args.str("umask"),
             break_system: args.bool("break_system_packages"),
         };
-        if wanted.python.is_some() && (wanted.command.contains("-m venv") || wanted.command.contains("pyvenv")) {
+        if wanted.python.is_some()
+            && (wanted.command.contains("-m venv") || wanted.command.contains("pyvenv"))
+        {
             return Err(Failure::of(
                 "virtualenv_python",
                 "virtualenv_python should not be used when using the venv module or pyvenv as virtualenv_command",
@@ -140,16 +182,24 @@ fn requirement(text: &str) -> Option<(String, Vec<(&str, &str)>)> {
     if text.contains([':', '/', ';', '@']) {
         return None;
     }
-    let end = text.find(['<', '>', '=', '!', '~', '[', ' ']).unwrap_or(text.len());
+    let end = text
+        .find(['<', '>', '=', '!', '~', '[', ' '])
+        .unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let rest = rest.trim_start();
-    let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
+    let rest = if rest.starts_with('[') {
+        rest.split_once(']')?.1
+    } else {
+        rest
+    };
     let demands = rest
         .split(',')
         .map(str::trim)
         .filter(|demand| !demand.is_empty())
         .map(|demand| {
-            let at = demand.find(|c: char| !"<>=!~".contains(c)).unwrap_or(demand.len());
+            let at = demand
+                .find(|c: char| !"<>=!~".contains(c))
+                .unwrap_or(demand.len());
             let (sign, version) = demand.split_at(at);
             (sign, version.trim())
         })
@@ -161,14 +211,21 @@ fn requirement(text: &str) -> Option<(String, Vec<(&str, &str)>)> {
 fn version_key(version: &str) -> (Vec<u64>, i64, u64) {
     let version = version.trim().trim_start_matches('v').to_lowercase();
     let version = version.split('+').next().unwrap_or_default();
-    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+    let end = version
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(version.len());
     let (numbers, tail) = version.split_at(end);
     let mut release: Vec<u64> = numbers.split('.').filter_map(|n| n.parse().ok()).collect();
     while release.last() == Some(&0) {
         release.pop();
     }
     let tail = tail.trim_start_matches(['.', '-', '_']);
-    let number: u64 = tail.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let number: u64 = tail
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect::<String>()
+        .parse()
+        .unwrap_or(0);
     let phase = match tail.chars().next() {
         None => 0,
         Some('d') => -4,
@@ -224,7 +281,9 @@ impl Wanted {
     fn prelude(&self) -> String {
         let mut text = format!(
             "PATH=$PATH:/usr/local/bin:/usr/bin; export LC_ALL=C.UTF-8 PIP_DISABLE_PIP_VERSION_CHECK=1\ncd {} || exit\n",
-            self.chdir.as_deref().map_or("\"${TMPDIR:-/tmp}\"".into(), |dir| expanding(dir, false))
+            self.chdir
+                .as_deref()
+                .map_or("\"${TMPDIR:-/tmp}\"".into(), |dir| expanding(dir, false))
         );
         if let Some(umask) = &self.umask {
             text.push_str(&format!("umask {}\n", quote(umask)));
@@ -257,7 +316,11 @@ impl Wanted {
 
     /// Installed packages, or `new` when the environment is missing.
     fn look(&self) -> String {
-        let env = if self.env.is_some() { "[ -e \"$e/bin/activate\" ] || { echo new; exit; }\n" } else { "" };
+        let env = if self.env.is_some() {
+            "[ -e \"$e/bin/activate\" ] || { echo new; exit; }\n"
+        } else {
+            ""
+        };
         format!(
             "{}{env}{}{}\"$@\" list --format=freeze 2>/dev/null || \"$@\" freeze 2>/dev/null",
             self.prelude(),
@@ -279,9 +342,12 @@ impl Wanted {
             .collect();
         let present = |name: &String| {
             requirement(name).map(|(name, demands)| {
-                installed
-                    .iter()
-                    .any(|(known, version)| *known == name && demands.iter().all(|(sign, wanted)| meets(version, sign, wanted)))
+                installed.iter().any(|(known, version)| {
+                    *known == name
+                        && demands
+                            .iter()
+                            .all(|(sign, wanted)| meets(version, sign, wanted))
+                })
             })
         };
         let known: Vec<Option<bool>> = self.names.iter().map(present).collect();
@@ -291,7 +357,10 @@ impl Wanted {
             _ => false,
         };
         let outcome = Outcome::ok()
-            .with("name", (!self.given.is_empty()).then(|| strings(self.given.iter().cloned())))
+            .with(
+                "name",
+                (!self.given.is_empty()).then(|| strings(self.given.iter().cloned())),
+            )
             .with("version", self.version.clone())
             .with("state", self.state.as_str())
             .with("requirements", self.requirements.clone())
@@ -300,7 +369,12 @@ impl Wanted {
             return Ok(outcome.into());
         }
         let certain = new || known.contains(&Some(false)) && self.state == "present";
-        let mut act = Act::change(vec![Chunk::new(self.script(new))], vec![Effect::Anything], outcome, "pip");
+        let mut act = Act::change(
+            vec![Chunk::new(self.script(new))],
+            vec![Effect::Anything],
+            outcome,
+            "pip",
+        );
         act.outcome.changed = certain || self.state != "present" || self.requirements.is_some();
         act.opaque = !certain;
         Ok(act.into())
@@ -309,7 +383,8 @@ impl Wanted {
     fn script(&self, new: bool) -> String {
         let mut text = self.prelude();
         if new {
-            let mut words = shlex::split(&self.command).unwrap_or_else(|| vec![self.command.clone()]);
+            let mut words =
+                shlex::split(&self.command).unwrap_or_else(|| vec![self.command.clone()]);
             if self.site {
                 words.push("--system-site-packages".into());
             }
@@ -317,7 +392,10 @@ impl Wanted {
             if !venv {
                 words.push(format!("-p{}", self.python.as_deref().unwrap_or("python3")));
             }
-            text.push_str(&format!("{} \"$e\" || exit\necho '!created'\n", join(words)));
+            text.push_str(&format!(
+                "{} \"$e\" || exit\necho '!created'\n",
+                join(words)
+            ));
         }
         text.push_str(self.env_pip());
         text.push_str(Self::MISSING);
@@ -333,9 +411,16 @@ impl Wanted {
         if let Some(file) = &self.requirements {
             words.extend(["-r".into(), file.clone()]);
         }
-        let vcs = self.requirements.is_some() || self.names.iter().any(|name| name.contains("+") && name.contains("://"));
+        let vcs = self.requirements.is_some()
+            || self
+                .names
+                .iter()
+                .any(|name| name.contains("+") && name.contains("://"));
         let (before, after) = if vcs {
-            ("mp_before=$(\"$@\" freeze 2>/dev/null)\n", "[ \"$mp_before\" = \"$(\"$@\" freeze 2>/dev/null)\" ] || echo '!changed'\n")
+            (
+                "mp_before=$(\"$@\" freeze 2>/dev/null)\n",
+                "[ \"$mp_before\" = \"$(\"$@\" freeze 2>/dev/null)\" ] || echo '!changed'\n",
+            )
         } else {
             ("", "")
         };
@@ -356,9 +441,15 @@ fn finish(mut outcome: Outcome, replies: &[Reply]) -> Outcome {
         || out.contains("Successfully uninstalled")
         || marked("!changed")
         || marked("!created");
-    let cmd = out.lines().find_map(|line| line.strip_prefix("!cmd ")).unwrap_or_default();
+    let cmd = out
+        .lines()
+        .find_map(|line| line.strip_prefix("!cmd "))
+        .unwrap_or_default();
     let cmd = strings(cmd.split_whitespace());
-    let shown: String = out.split_inclusive('\n').filter(|line| !line.starts_with('!')).collect();
+    let shown: String = out
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with('!'))
+        .collect();
     streams(outcome.with("cmd", cmd), &shown, &reply.err())
 }
 
@@ -368,8 +459,12 @@ mod tests {
 
     #[test]
     fn names_are_put_together() {
-        let all = |items: &[&str]| recover(&items.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>());
-        assert_eq!(all(&["django>1.11.1", "<1.11.3", "ipaddress"]), ["django>1.11.1,<1.11.3", "ipaddress"]);
+        let all =
+            |items: &[&str]| recover(&items.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            all(&["django>1.11.1", "<1.11.3", "ipaddress"]),
+            ["django>1.11.1,<1.11.3", "ipaddress"]
+        );
         assert_eq!(all(&["a[x,y]>1", "b"]), ["a[x,y]>1", "b"]);
     }
 
@@ -385,10 +480,17 @@ mod tests {
             ("1.4.2", "==", "1.4.*", true),
             ("1.5", "!=", "1.4.*", true),
         ] {
-            assert_eq!(meets(version, sign, wanted), met, "{version} {sign} {wanted}");
+            assert_eq!(
+                meets(version, sign, wanted),
+                met,
+                "{version} {sign} {wanted}"
+            );
         }
         let (name, demands) = requirement("Foo_Bar[x]>=1, <2").unwrap();
-        assert_eq!((name.as_str(), demands), ("foo-bar", vec![(">=", "1"), ("<", "2")]));
+        assert_eq!(
+            (name.as_str(), demands),
+            ("foo-bar", vec![(">=", "1"), ("<", "2")])
+        );
         assert!(requirement("git+https://x/y").is_none());
     }
 }

@@ -3,6 +3,7 @@
 use crate::lab::{self, HostStatus, Lab, LabOptions};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Disposable hosts to try playbooks on (Linux, root).
@@ -98,13 +99,11 @@ pub fn run(args: LabArgs) -> Result<ExitCode> {
                 include,
             };
             let lab = Lab::up(&options, &progress)?;
-            print!("{}", table(&lab, &lab.status()?));
-            println!("\ninventory: {}", lab.inventory().display());
+            show(&lab)?;
         }
         LabCommand::Status { name } => {
             let lab = Lab::open(&name.name)?;
-            print!("{}", table(&lab, &lab.status()?));
-            println!("\ninventory: {}", lab.inventory().display());
+            show(&lab)?;
         }
         LabCommand::Ssh {
             name,
@@ -131,6 +130,19 @@ pub fn run(args: LabArgs) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the hosts, and where their inventory is.
+fn show(lab: &Lab) -> Result<()> {
+    let text = table(lab, &lab.status()?);
+    let inventory = lab.inventory();
+    // Whoever reads it may have read enough.
+    let _ = writeln!(
+        std::io::stdout(),
+        "{text}\ninventory: {}",
+        inventory.display()
+    );
+    Ok(())
 }
 
 /// The hosts as a table for people.

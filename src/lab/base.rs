@@ -27,6 +27,7 @@ const BOOT_UNIT: &str = include_str!("guest/boot.service");
 pub(crate) struct Base {
     pub(crate) release: Release,
     sources: String,
+    sources_file: (&'static str, String),
     include: Vec<String>,
     certificates: Vec<(String, String)>,
     apt_conf: String,
@@ -42,6 +43,7 @@ impl Base {
         Ok(Self {
             release,
             sources: mirrors.sources_list(release),
+            sources_file: mirrors.sources_file(release),
             include,
             certificates: certificates()?,
             apt_conf: controller_proxies(),
@@ -57,6 +59,8 @@ impl Base {
             BOOT,
             BOOT_UNIT,
             &self.sources,
+            self.sources_file.0,
+            &self.sources_file.1,
             &self.apt_conf,
         ] {
             hash.update(part);
@@ -93,7 +97,7 @@ impl Base {
         fs::create_dir_all(images())
             .with_context(|| format!("cannot make {}", images().display()))?;
         let key = self.key();
-        let _lock = Lock::take(&images().join(format!(".{key}.lock")), || {
+        let _lock = Lock::take(&build_lock(&key), || {
             progress("waiting for another lab that builds the same base image");
         })?;
         if dir.is_dir() {
@@ -105,18 +109,19 @@ impl Base {
         ));
         let building = images().join(format!(".{key}.building"));
         mounts::remove_dir(&building)?;
-        fs::create_dir_all(&building)?;
-        if let Err(error) = self.build(&building.join("root")) {
+        fs::create_dir_all(building.join("tmp"))?;
+        if let Err(error) = self.build(&building.join("root"), &building.join("tmp")) {
             let _ = mounts::remove_dir(&building);
             return Err(error)
                 .with_context(|| format!("cannot build the {} base image", self.release.name));
         }
+        fs::remove_dir_all(building.join("tmp"))?;
         fs::write(building.join("build-id"), super::files::random_id()?)?;
         fs::rename(&building, &dir).context("cannot put the base image in place")?;
         Ok(dir)
     }
 
-    fn build(&self, root: &Path) -> Result<()> {
+    fn build(&self, root: &Path, scratch: &Path) -> Result<()> {
         let packages = self
             .include
             .iter()
@@ -133,7 +138,9 @@ impl Base {
                 "--pid",
                 "--fork",
             ])
-            .args(["--kill-child", "--mount-proc", "mmdebstrap", "--mode=root"])
+            .args(["--kill-child", "--mount-proc", "env"])
+            .arg(format!("TMPDIR={}", scratch.display()))
+            .args(["mmdebstrap", "--mode=root"])
             .args(["--variant=minbase", "--skip=cleanup/apt/lists"])
             .arg("--aptopt=APT::Install-Recommends \"false\"")
             .arg(format!("--keyring={keyring}"))
@@ -148,6 +155,8 @@ impl Base {
             }
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
+        fs::remove_file(root.join("etc/apt/sources.list")).context("mmdebstrap left no sources")?;
+        put(self.sources_file.0, &self.sources_file.1)?;
         put("usr/local/sbin/mini-play-lab-boot", BOOT)?;
         put("etc/systemd/system/mini-play-lab.service", BOOT_UNIT)?;
         if !self.apt_conf.is_empty() {
@@ -177,24 +186,15 @@ pub(crate) fn packages(release: &str) -> PathBuf {
 /// Removes cached images and packages, but no image that a mounted host stands on; names those kept.
 pub(crate) fn drop_cache() -> Result<Vec<String>> {
     mounts::remove_dir(&Path::new(CACHE).join("apt"))?;
+    drop_abandoned()?;
     let mut kept = Vec::new();
-    let Ok(entries) = fs::read_dir(images()) else {
-        return Ok(kept);
-    };
     let mounted = fs::read_to_string("/proc/self/mountinfo")?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if mounted.contains(&format!("lowerdir={}/root", path.display())) {
+    for (name, path) in in_images() {
+        if name.starts_with('.') {
+            // Somebody builds it right now.
+        } else if mounted.contains(&format!("lowerdir={}/root", path.display())) {
             kept.push(name);
-        } else if path.is_dir() {
-            // A build in progress holds its lock; a dead one's rest has no holder.
-            let key = name.trim_start_matches('.').trim_end_matches(".building");
-            let _lock = Lock::take(&images().join(format!(".{key}.lock")), || ())?;
+        } else {
             mounts::remove_dir(&path)?;
         }
     }
@@ -202,6 +202,32 @@ pub(crate) fn drop_cache() -> Result<Vec<String>> {
     let _ = fs::remove_dir(images());
     let _ = fs::remove_dir(CACHE);
     Ok(kept)
+}
+
+/// Removes what builds left that were killed; those in progress hold their lock.
+pub(crate) fn drop_abandoned() -> Result<()> {
+    for (name, path) in in_images() {
+        let key = name.strip_prefix('.').and_then(|n| n.rsplit_once('.'));
+        if let Some((key, _)) = key
+            && let Some(_lock) = Lock::try_take(&build_lock(key))?
+            && path.is_dir()
+        {
+            mounts::remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names and paths of what is in the directory of images.
+fn in_images() -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(images()).into_iter().flatten().flatten();
+    let named = entries.filter_map(|e| Some((e.file_name().into_string().ok()?, e.path())));
+    named.collect()
+}
+
+/// Held while the image of that key is built.
+fn build_lock(key: &str) -> PathBuf {
+    images().join(format!(".{key}.lock"))
 }
 
 /// The controller's own certificate authorities, so that hosts trust what it trusts.
@@ -265,6 +291,7 @@ mod tests {
         let base = |release: &str, include: &[&str]| Base {
             release: release::find(release).unwrap(),
             sources: String::new(),
+            sources_file: ("", String::new()),
             include: include.iter().map(|s| (*s).to_owned()).collect(),
             certificates: Vec::new(),
             apt_conf: String::new(),

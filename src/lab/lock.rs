@@ -12,30 +12,45 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, waiting for whoever holds it; `waiting` is called once before a wait.
+    /// Takes the lock, waiting for whoever holds it; `waiting` is called before a wait.
     pub(crate) fn take(path: &Path, waiting: impl Fn()) -> Result<Self> {
-        let context = || format!("cannot lock {}", path.display());
         loop {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)
-                .with_context(context)?;
-            if file.try_lock().is_err() {
-                waiting();
-                file.lock().with_context(context)?;
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(lock);
             }
-            // The previous holder removed the file while we waited: then this lock guards nothing.
-            let ours = file.metadata().with_context(context)?.ino();
-            if fs::metadata(path).is_ok_and(|now| now.ino() == ours) {
-                return Ok(Self {
-                    path: path.to_owned(),
-                    _file: file,
-                });
+            waiting();
+            // Wait on the file that is there now; whether it still counts then, the next try sees.
+            if let Ok(file) = File::open(path) {
+                file.lock().with_context(|| context(path))?;
             }
         }
     }
+
+    /// Takes the lock unless somebody holds it.
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .with_context(|| context(path))?;
+        if file.try_lock().is_err() {
+            return Ok(None);
+        }
+        // A holder that ended meanwhile removed the file: then this lock guards nothing.
+        let ours = file.metadata().with_context(|| context(path))?.ino();
+        if fs::metadata(path).is_ok_and(|now| now.ino() == ours) {
+            return Ok(Some(Self {
+                path: path.to_owned(),
+                _file: file,
+            }));
+        }
+        Self::try_take(path)
+    }
+}
+
+fn context(path: &Path) -> String {
+    format!("cannot lock {}", path.display())
 }
 
 impl Drop for Lock {

@@ -244,6 +244,7 @@ impl Lab {
         results.push(mounts::remove_dir(&dir));
         results.push(Network::of(name).down());
         results.push(Cgroups::of_machine().and_then(|c| c.remove(name, None)));
+        results.push(base::drop_abandoned());
         // Only succeeds when this was the last lab.
         let _ = fs::remove_dir(labs_dir());
         results.into_iter().collect()

@@ -2,7 +2,6 @@
 
 use crate::diag;
 use anyhow::{Result, bail};
-use std::fmt::Write as _;
 
 /// Who makes a release: decides suites, components and the default mirror.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,32 +17,36 @@ pub(crate) struct Release {
     pub(crate) vendor: Vendor,
     /// Version of its systemd: decides how it starts on a cgroup v1 machine.
     pub(crate) systemd: u32,
+    /// It is installed with apt sources in deb822 format.
+    deb822: bool,
 }
 
-const fn debian(name: &'static str, systemd: u32) -> Release {
-    Release {
-        name,
-        vendor: Vendor::Debian,
-        systemd,
+impl Release {
+    const fn new(vendor: Vendor, name: &'static str, systemd: u32, deb822: bool) -> Self {
+        Self {
+            name,
+            vendor,
+            systemd,
+            deb822,
+        }
     }
-}
 
-const fn ubuntu(name: &'static str, systemd: u32) -> Release {
-    Release {
-        name,
-        vendor: Vendor::Ubuntu,
-        systemd,
+    fn components(self) -> &'static str {
+        match self.vendor {
+            Vendor::Debian => "main",
+            Vendor::Ubuntu => "main universe",
+        }
     }
 }
 
 /// The releases known to work, oldest first for each vendor.
 pub(crate) const RELEASES: &[Release] = &[
-    debian("bullseye", 247),
-    debian("bookworm", 252),
-    debian("trixie", 257),
-    ubuntu("focal", 245),
-    ubuntu("jammy", 249),
-    ubuntu("noble", 255),
+    Release::new(Vendor::Debian, "bullseye", 247, false),
+    Release::new(Vendor::Debian, "bookworm", 252, false),
+    Release::new(Vendor::Debian, "trixie", 257, true),
+    Release::new(Vendor::Ubuntu, "focal", 245, false),
+    Release::new(Vendor::Ubuntu, "jammy", 249, false),
+    Release::new(Vendor::Ubuntu, "noble", 255, true),
 ];
 
 /// The release of that name, or an error that lists what there is.
@@ -98,22 +101,49 @@ impl Mirrors {
         }
     }
 
-    /// The guest's `/etc/apt/sources.list`.
+    /// The sources in one-line format, as `/etc/apt/sources.list` has them.
     pub(crate) fn sources_list(&self, release: Release) -> String {
-        let components = match release.vendor {
-            Vendor::Debian => "main",
-            Vendor::Ubuntu => "main universe",
+        let (name, components) = (release.name, release.components());
+        format!(
+            "deb {main} {name} {components}\n\
+             deb {main} {name}-updates {components}\n\
+             deb {security} {name}-security {components}\n",
+            main = self.main,
+            security = self.security
+        )
+    }
+
+    /// The host's own sources: path and text, in the format its release is installed with.
+    pub(crate) fn sources_file(&self, release: Release) -> (&'static str, String) {
+        let (path, keyring) = match release {
+            Release { deb822: false, .. } => {
+                return ("etc/apt/sources.list", self.sources_list(release));
+            }
+            Release {
+                vendor: Vendor::Debian,
+                ..
+            } => (
+                "etc/apt/sources.list.d/debian.sources",
+                "debian-archive-keyring.gpg",
+            ),
+            Release {
+                vendor: Vendor::Ubuntu,
+                ..
+            } => (
+                "etc/apt/sources.list.d/ubuntu.sources",
+                "ubuntu-archive-keyring.gpg",
+            ),
         };
-        let (name, mut text) = (release.name, String::new());
-        for (uri, suite) in [
-            (&self.main, name.to_owned()),
-            (&self.main, format!("{name}-updates")),
-            (&self.security, format!("{name}-security")),
-        ] {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "deb {uri} {suite} {components}");
-        }
-        text
+        let stanza = |uri: &str, suites: &str| {
+            format!(
+                "Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: {}\nSigned-By: /usr/share/keyrings/{keyring}\n",
+                release.components()
+            )
+        };
+        let name = release.name;
+        let main = stanza(&self.main, &format!("{name} {name}-updates"));
+        let security = stanza(&self.security, &format!("{name}-security"));
+        (path, format!("{main}\n{security}"))
     }
 }
 
@@ -204,6 +234,19 @@ mod tests {
             Mirrors::choose(Vendor::Ubuntu, None, deb822).main,
             "http://archive.ubuntu.com/ubuntu"
         );
+    }
+
+    #[test]
+    fn trixie_has_deb822_sources() {
+        let mirrors = Mirrors::choose(Vendor::Debian, None, "");
+        let (path, text) = mirrors.sources_file(find("trixie").unwrap());
+        assert_eq!(path, "etc/apt/sources.list.d/debian.sources");
+        assert_eq!(
+            entries(&text),
+            entries(&mirrors.sources_list(find("trixie").unwrap()))
+        );
+        let (path, _) = mirrors.sources_file(find("bookworm").unwrap());
+        assert_eq!(path, "etc/apt/sources.list");
     }
 
     #[test]

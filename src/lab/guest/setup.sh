@@ -1,6 +1,9 @@
 # Turns a fresh root file system into a lab host's base (run once, in a chroot; its text is part of the cache key).
 update-ca-certificates >/dev/null 2>&1
 
+# The build went without recommended packages; what is installed later is Debian's usual choice.
+rm -f /etc/apt/apt.conf.d/99mmdebstrap
+
 # Logins: root by key, `student` with sudo by password, `operator` with sudo without one.
 useradd --create-home --shell /bin/bash student
 # A group of that name has long been there.

@@ -3,7 +3,8 @@
 # What they need from the distribution, by name.
 PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh-server sudo procps \
 	debian-archive-keyring ca-certificates apt-utils dpkg-dev gnupg xz-utils zstd unzip zip \
-	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash
+	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash \
+	fish tcsh zsh openssl
 
 .PHONY: help setup build demo demo-down test test-stack test-quick lint clean
 

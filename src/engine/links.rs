@@ -39,9 +39,6 @@ pub struct ConnectionDefaults {
     pub timeout: Option<Duration>,
 }
 
-/// Handshakes under way at the same time: fewer than sshd's `MaxStartups` (10) for hosts behind one address.
-const HANDSHAKES: usize = 8;
-
 enum Slot {
     Closed,
     Open(Box<dyn Link>),
@@ -54,7 +51,6 @@ pub(crate) struct Links {
     connector: Connector,
     defaults: ConnectionDefaults,
     forks: Semaphore,
-    handshakes: Semaphore,
 }
 
 impl Links {
@@ -65,7 +61,6 @@ impl Links {
             connector,
             defaults,
             forks: Semaphore::new(forks.max(1)),
-            handshakes: Semaphore::new(HANDSHAKES),
         }
     }
 
@@ -97,7 +92,6 @@ impl Links {
                     format!("connection variables: {error}"),
                 )
             })?;
-            let _shaking = self.handshakes.acquire().await;
             *slot = Slot::Open((self.connector)(described).await?);
         }
         let Slot::Open(link) = &mut *slot else {

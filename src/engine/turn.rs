@@ -482,7 +482,7 @@ fn unreadable(why: &str, reply: &Reply) -> String {
 
 /// A chunk that asks probes. It never fails a turn, and it is bounded in time.
 fn observe(probes: &[Probe]) -> Chunk {
-    let mut chunk = Chunk::new(probe::script(probes));
+    let mut chunk = Chunk::plain(probe::script(probes));
     chunk.stop_on_failure = false;
     chunk.keep = 256 << 20;
     chunk.timeout = Some(Duration::from_secs(300));

@@ -142,7 +142,12 @@ pub(crate) fn fault(who: &Identity, kept: &Kept) -> LinkError {
     };
     let error = |text: String| LinkError::new(LinkErrorKind::Become, text);
     let has = |words: &str| said.contains(words);
-    if kept.unanswered() || has("password is required") || has("a terminal is required") {
+    // The words of sudo, of sudo-rs and of su.
+    if kept.unanswered()
+        || has("password is required")
+        || has("a terminal is required")
+        || has("interactive authentication is required")
+    {
         return error(format!("{method} asks for a password and none was given"))
             .hint("give it with -K or ansible_become_password, or let the host not ask (NOPASSWD in sudoers)");
     }
@@ -154,11 +159,15 @@ pub(crate) fn fault(who: &Identity, kept: &Kept) -> LinkError {
         return error(format!("{method} wants a terminal (requiretty)"))
             .hint("remove `Defaults requiretty` from sudoers, or except this user from it");
     }
-    if has("not in the sudoers") || has("is not allowed to") || has("may not run") {
+    if has("not in the sudoers")
+        || has("is not allowed to")
+        || has("may not run")
+        || has("I'm afraid I can't do that")
+    {
         return error(format!("{method} does not allow becoming {user}: {last}"))
             .hint("add the login user to the sudo group or to sudoers");
     }
-    if has("unknown user") || has("does not exist") {
+    if has("unknown user") || has("does not exist") || (has(": user '") && has("' not found")) {
         return error(format!("there is no user {user} to become: {last}"));
     }
     if rc == Some(127) || has("not found") {

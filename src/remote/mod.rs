@@ -270,9 +270,14 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector for one run.
+    /// A connector for one run. A connection takes three descriptors, so the process is allowed as many as it can get.
     #[must_use]
     pub fn new() -> Self {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where that is refused, connecting to very many hosts at once will say so.
+        let _ = setrlimit(Resource::Nofile, limit);
         Self::default()
     }
 

@@ -197,10 +197,7 @@ impl<T: Transport> Shells<T> {
         };
         kept.begin(chunks).await?;
         let started = Instant::now();
-        let limit = match shell {
-            Identity::Login => self.start_limit,
-            Identity::Become { .. } => self.start_limit.max(Duration::from_secs(20)),
-        };
+        let limit = self.start_limit;
         let outcome = loop {
             match kept.progress() {
                 Ok(Progress::Running) => {}

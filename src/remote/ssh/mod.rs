@@ -52,7 +52,8 @@ impl Shared {
         let live = self
             .session(target, &settings, counters.clone(), None, 0)
             .await?;
-        let limit = settings.limit.max(Duration::from_secs(10));
+        // A host under load takes its time to start a shell; the handshake was the test whether it answers.
+        let limit = settings.limit * 3;
         let ssh = Ssh::new(live, settings.credentials.user, settings.alive);
         Ok(actor::start(Shells::new(ssh, limit), counters))
     }

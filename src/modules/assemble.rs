@@ -25,9 +25,18 @@ static SPEC: Spec = Spec {
         Param::new("remote_src", Type::Bool, "`src` is on the host").default("true"),
         Param::new("delimiter", Type::Str, "what stands between fragments"),
         Param::new("regexp", Type::Str, "pattern of the fragments' names"),
-        Param::new("ignore_hidden", Type::Bool, "leave out names that start with a dot").default("false"),
+        Param::new(
+            "ignore_hidden",
+            Type::Bool,
+            "leave out names that start with a dot"
+        )
+        .default("false"),
         Param::new("backup", Type::Bool, "keep a dated copy of the old file").default("false"),
-        Param::new("validate", Type::Str, "command that must accept the file, `%s` is its path"),
+        Param::new(
+            "validate",
+            Type::Str,
+            "command that must accept the file, `%s` is its path"
+        ),
         Param::new("decrypt", Type::Bool, "decrypt vaulted fragments").default("true"),
         Param::new("follow", Type::Bool, "write through a link").default("false"),
     ],
@@ -44,14 +53,18 @@ impl Module for Assemble {
         let pattern = args
             .str("regexp")
             .map(|pattern| {
-                regex::compile(&pattern, Flags::default())
-                    .map_err(|why| Failure::of("regexp", format!("Invalid Regexp ({why}) in \"{pattern}\"")))
+                regex::compile(&pattern, Flags::default()).map_err(|why| {
+                    Failure::of("regexp", format!("Invalid Regexp ({why}) in \"{pattern}\""))
+                })
             })
             .transpose()?;
         if let Some(validate) = args.str("validate")
             && !validate.contains("%s")
         {
-            return Err(Failure::of("validate", format!("validate must contain %s: {validate}")));
+            return Err(Failure::of(
+                "validate",
+                format!("validate must contain %s: {validate}"),
+            ));
         }
         let src = args.text("src");
         let mut put = Put::new(args, Content::new(Vec::new()), controller)?;
@@ -68,10 +81,14 @@ impl Module for Assemble {
         }
         let folder = controller.find("files", &src)?;
         if !folder.is_dir() {
-            return Err(Failure::of("src", format!("Source ({}) is not a directory", folder.display())));
+            return Err(Failure::of(
+                "src",
+                format!("Source ({}) is not a directory", folder.display()),
+            ));
         }
         let mut fragments = Vec::new();
-        let entries = std::fs::read_dir(&folder).map_err(|why| Failure::of("src", why.to_string()))?;
+        let entries =
+            std::fs::read_dir(&folder).map_err(|why| Failure::of("src", why.to_string()))?;
         for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
             let name = entry.file_name().to_string_lossy().into_owned();
             fragments.push((name, controller.read(&entry.path())?));
@@ -108,7 +125,11 @@ fn unescape(text: &str) -> Vec<u8> {
             other => {
                 let mut buffer = [0; 4];
                 out.extend(c.encode_utf8(&mut buffer).bytes());
-                out.extend(other.map(|c| c.to_string().into_bytes()).unwrap_or_default());
+                out.extend(
+                    other
+                        .map(|c| c.to_string().into_bytes())
+                        .unwrap_or_default(),
+                );
                 continue;
             }
         };
@@ -134,7 +155,10 @@ impl AssembleStep {
         let mut first = true;
         for (name, bytes) in fragments {
             if self.ignore_hidden && name.starts_with('.')
-                || self.pattern.as_ref().is_some_and(|pattern| !regex::search(pattern, &name))
+                || self
+                    .pattern
+                    .as_ref()
+                    .is_some_and(|pattern| !regex::search(pattern, &name))
             {
                 continue;
             }
@@ -142,7 +166,11 @@ impl AssembleStep {
                 if out.last() != Some(&b'\n') {
                     out.push(b'\n');
                 }
-                if let Some(delimiter) = self.delimiter.as_ref().filter(|delimiter| !delimiter.is_empty()) {
+                if let Some(delimiter) = self
+                    .delimiter
+                    .as_ref()
+                    .filter(|delimiter| !delimiter.is_empty())
+                {
                     out.extend(delimiter);
                     if delimiter.last() != Some(&b'\n') {
                         out.push(b'\n');
@@ -162,16 +190,26 @@ impl AssembleStep {
         match rc {
             0 => {}
             9 => return Err(Outcome::failed(format!("Source ({src}) does not exist"))),
-            8 => return Err(Outcome::failed(format!("Source ({src}) is not a directory"))),
+            8 => {
+                return Err(Outcome::failed(format!(
+                    "Source ({src}) is not a directory"
+                )));
+            }
             _ => return Err(Outcome::failed(format!("Source ({src}) cannot be read"))),
         }
         let mut fragments = Vec::new();
         while !rest.is_empty() {
             let mut parts = rest.splitn(3, |byte| *byte == 0);
-            let (Some(name), Some(length), Some(tail)) = (parts.next(), parts.next(), parts.next()) else { break };
+            let (Some(name), Some(length), Some(tail)) = (parts.next(), parts.next(), parts.next())
+            else {
+                break;
+            };
             let length: usize = String::from_utf8_lossy(length).parse().unwrap_or(0);
             let length = length.min(tail.len());
-            fragments.push((String::from_utf8_lossy(name).into_owned(), tail[..length].to_vec()));
+            fragments.push((
+                String::from_utf8_lossy(name).into_owned(),
+                tail[..length].to_vec(),
+            ));
             rest = &tail[length..];
         }
         let mut put = self.put.clone();

@@ -20,10 +20,30 @@ static SPEC: Spec = Spec {
     doc: "Copy a file from the host to the controller",
     params: &[
         Param::new("src", Type::Path, "the file on the host").required(),
-        Param::new("dest", Type::Path, "folder of the controller; below it one for each host").required(),
-        Param::new("flat", Type::Bool, "`dest` is the file itself, or its folder with `/` at the end").default("false"),
-        Param::new("fail_on_missing", Type::Bool, "fail when there is no such file").default("true"),
-        Param::new("validate_checksum", Type::Bool, "ignored: what arrives is what was read").default("true"),
+        Param::new(
+            "dest",
+            Type::Path,
+            "folder of the controller; below it one for each host",
+        )
+        .required(),
+        Param::new(
+            "flat",
+            Type::Bool,
+            "`dest` is the file itself, or its folder with `/` at the end",
+        )
+        .default("false"),
+        Param::new(
+            "fail_on_missing",
+            Type::Bool,
+            "fail when there is no such file",
+        )
+        .default("true"),
+        Param::new(
+            "validate_checksum",
+            Type::Bool,
+            "ignored: what arrives is what was read",
+        )
+        .default("true"),
     ],
     free_form: FreeForm::Pairs,
     runs: Runs::Host,
@@ -42,7 +62,10 @@ impl Module for Fetch {
         let dest = Path::new(&base).join(home(&given));
         let flat = args.bool("flat");
         if flat && dest.is_dir() && !given.ends_with('/') {
-            return Err(Failure::of("dest", "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"));
+            return Err(Failure::of(
+                "dest",
+                "dest is an existing directory, use a trailing slash if you want to fetch src into that directory",
+            ));
         }
         let name = src.rsplit('/').next().unwrap_or_default();
         let path = match (flat, given.ends_with('/')) {
@@ -52,11 +75,20 @@ impl Module for Fetch {
         };
         let path = tidy(&path);
         if !flat && !path.starts_with(tidy(&dest)) {
-            return Err(Failure::of("src", format!("Detected directory traversal, expected to be contained in '{}' but got '{}'", dest.display(), path.display())));
+            return Err(Failure::of(
+                "src",
+                format!(
+                    "Detected directory traversal, expected to be contained in '{}' but got '{}'",
+                    dest.display(),
+                    path.display()
+                ),
+            ));
         }
         Ok(Box::new(FetchStep {
             src,
-            old: std::fs::read(&path).ok().map(|bytes| hex(&sha1::Sha1::digest(&bytes))),
+            old: std::fs::read(&path)
+                .ok()
+                .map(|bytes| hex(&sha1::Sha1::digest(&bytes))),
             path,
             fail_on_missing: args.bool("fail_on_missing"),
             check: controller.check_mode(),
@@ -100,13 +132,18 @@ struct FetchStep {
 
 impl FetchStep {
     fn told(&self, outcome: Outcome, bytes: &[u8]) -> Outcome {
-        let (sha1, md5) = (hex(&sha1::Sha1::digest(bytes)), hex(&md5::Md5::digest(bytes)));
+        let (sha1, md5) = (
+            hex(&sha1::Sha1::digest(bytes)),
+            hex(&md5::Md5::digest(bytes)),
+        );
         let outcome = outcome
             .with("dest", self.path.to_string_lossy().into_owned())
             .with("checksum", sha1.clone())
             .with("md5sum", md5);
         if outcome.changed {
-            outcome.with("remote_checksum", sha1).with("remote_md5sum", ())
+            outcome
+                .with("remote_checksum", sha1)
+                .with("remote_md5sum", ())
         } else {
             outcome.with("file", self.src.clone())
         }
@@ -132,7 +169,10 @@ impl Step for FetchStep {
 
     fn decide(&self, seen: &Seen) -> Decision {
         if self.check {
-            let outcome = Outcome { skipped: true, ..Outcome::ok() };
+            let outcome = Outcome {
+                skipped: true,
+                ..Outcome::ok()
+            };
             return Decision::Done(outcome.msg("check mode not (yet) supported for this module"));
         }
         let bytes = match slurp::contents(&self.src, seen) {
@@ -145,7 +185,10 @@ impl Step for FetchStep {
                 } else {
                     why
                 };
-                let outcome = Outcome { failed: self.fail_on_missing, ..Outcome::ok() };
+                let outcome = Outcome {
+                    failed: self.fail_on_missing,
+                    ..Outcome::ok()
+                };
                 return Decision::Done(outcome.msg(msg).with("file", self.src.clone()));
             }
         };
@@ -166,7 +209,10 @@ impl Step for FetchStep {
             Err(why) => Outcome::failed(why),
             Ok(bytes) => match self.save(bytes) {
                 Ok(()) => self.told(Outcome::changed(), bytes),
-                Err(why) => Outcome::failed(format!("Failed to fetch the file: {}: {why}", self.path.display())),
+                Err(why) => Outcome::failed(format!(
+                    "Failed to fetch the file: {}: {why}",
+                    self.path.display()
+                )),
             },
         }
     }

@@ -14,18 +14,48 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Set options in INI files",
     params: file_params![
-        Param::new("path", Type::Path, "the file").required().aliases(&["dest"]),
-        Param::new("section", Type::Str, "the section; none for what comes before all sections"),
-        Param::new("section_has_values", Type::List, "only a section with these options"),
-        Param::new("option", Type::Str, "the option; none for the whole section"),
+        Param::new("path", Type::Path, "the file")
+            .required()
+            .aliases(&["dest"]),
+        Param::new(
+            "section",
+            Type::Str,
+            "the section; none for what comes before all sections"
+        ),
+        Param::new(
+            "section_has_values",
+            Type::List,
+            "only a section with these options"
+        ),
+        Param::new(
+            "option",
+            Type::Str,
+            "the option; none for the whole section"
+        ),
         Param::new("value", Type::Str, "its value"),
-        Param::new("values", Type::List, "its values, for options that come several times"),
-        Param::new("state", Type::Str, "whether it is there").default("present").choices(&["absent", "present"]),
+        Param::new(
+            "values",
+            Type::List,
+            "its values, for options that come several times"
+        ),
+        Param::new("state", Type::Str, "whether it is there")
+            .default("present")
+            .choices(&["absent", "present"]),
         Param::new("exclusive", Type::Bool, "other values of the option go").default("true"),
         Param::new("no_extra_spaces", Type::Bool, "no blanks around `=`").default("false"),
-        Param::new("ignore_spaces", Type::Bool, "a line that differs only in blanks is right").default("false"),
+        Param::new(
+            "ignore_spaces",
+            Type::Bool,
+            "a line that differs only in blanks is right"
+        )
+        .default("false"),
         Param::new("allow_no_value", Type::Bool, "options without a value").default("false"),
-        Param::new("modify_inactive_option", Type::Bool, "use a commented line of the option").default("true"),
+        Param::new(
+            "modify_inactive_option",
+            Type::Bool,
+            "use a commented line of the option"
+        )
+        .default("true"),
         Param::new("create", Type::Bool, "make the file when it is missing").default("true"),
         Param::new("backup", Type::Bool, "keep a dated copy of the old file").default("false"),
         Param::new("follow", Type::Bool, "write through a link").default("false"),
@@ -41,7 +71,10 @@ impl Module for IniFile {
 
     fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         if args.has("value") && args.has("values") {
-            return Err(Failure::of("values", "parameters are mutually exclusive: value|values"));
+            return Err(Failure::of(
+                "values",
+                "parameters are mutually exclusive: value|values",
+            ));
         }
         let present = args.text("state") == "present";
         let mut values: Vec<String> = Vec::new();
@@ -52,7 +85,9 @@ impl Module for IniFile {
         }
         let none = values.is_empty();
         if present && !args.bool("allow_no_value") && none {
-            return Err(Failure::new("Parameter 'value(s)' must be defined if state=present and allow_no_value=False."));
+            return Err(Failure::new(
+                "Parameter 'value(s)' must be defined if state=present and allow_no_value=False.",
+            ));
         }
         let edit = Ini {
             present,
@@ -81,13 +116,21 @@ fn conditions(args: &Args) -> Result<Vec<(String, Vec<String>)>, Failure> {
         let given = |value: &Value| !value.is_undefined() && !value.is_none();
         let option = field("option");
         if !given(&option) {
-            return Err(Failure::of("section_has_values", "missing required arguments: option found in section_has_values"));
+            return Err(Failure::of(
+                "section_has_values",
+                "missing required arguments: option found in section_has_values",
+            ));
         }
         let (value, values) = (field("value"), field("values"));
         let values = if given(&value) {
             vec![super::args::text(&value)]
         } else {
-            values.try_iter().into_iter().flatten().map(|value| super::args::text(&value)).collect()
+            values
+                .try_iter()
+                .into_iter()
+                .flatten()
+                .map(|value| super::args::text(&value))
+                .collect()
         };
         out.push((super::args::text(&option), values));
     }
@@ -159,7 +202,9 @@ impl Ini {
     fn update(&self, section: &mut Section, at: usize, option: &str, new: String) {
         let old = &section.lines[at];
         let differs = match (self.ignore_spaces, option_line(option, old)) {
-            (true, Some((false, value))) => Some(value) != option_line(option, &new).map(|(_, value)| value),
+            (true, Some((false, value))) => {
+                Some(value) != option_line(option, &new).map(|(_, value)| value)
+            }
             _ => *old != new,
         };
         if differs {
@@ -173,7 +218,9 @@ impl Ini {
     fn fits(&self, lines: &[String]) -> bool {
         self.conditions.iter().all(|(option, values)| {
             lines.iter().any(|line| {
-                option_line(option, line).is_some_and(|(_, value)| values.is_empty() || values.iter().any(|v| v == value))
+                option_line(option, line).is_some_and(|(_, value)| {
+                    values.is_empty() || values.iter().any(|v| v == value)
+                })
             })
         })
     }
@@ -183,7 +230,8 @@ impl Ini {
         let heads = |from: usize| (from..lines.len()).find(|at| lines[*at].starts_with('['));
         let Some(section) = &self.section else {
             // What comes before all sections has no head.
-            return Some(0..heads(0).unwrap_or(lines.len())).filter(|range| self.fits(&lines[range.clone()]));
+            return Some(0..heads(0).unwrap_or(lines.len()))
+                .filter(|range| self.fits(&lines[range.clone()]));
         };
         let mut at = 0;
         while let Some(start) = (at..lines.len()).find(|at| is_head(section, &lines[*at])) {
@@ -200,7 +248,9 @@ impl Ini {
         let mut values = self.values.clone();
         let mut bare = false;
         for at in 0..section.lines.len() {
-            let Some(value) = self.matches(option, &section.lines[at]).map(str::to_owned) else { continue };
+            let Some(value) = self.matches(option, &section.lines[at]).map(str::to_owned) else {
+                continue;
+            };
             if let Some(index) = values.iter().position(|wanted| *wanted == value) {
                 let new = if value.is_empty() && self.allow_no_value {
                     bare = true;
@@ -241,8 +291,15 @@ impl Ini {
             !line.is_empty() && !line.starts_with(['#', ';'])
         };
         // New lines go behind the last one that says something, the head at least.
-        let at = section.lines.iter().rposition(filled).map_or(0, |at| at + 1);
-        let mut new: Vec<String> = values.iter().map(|value| self.format(option, value)).collect();
+        let at = section
+            .lines
+            .iter()
+            .rposition(filled)
+            .map_or(0, |at| at + 1);
+        let mut new: Vec<String> = values
+            .iter()
+            .map(|value| self.format(option, value))
+            .collect();
         if self.values.is_empty() && self.allow_no_value && !bare {
             new.push(format!("{option}\n"));
         }
@@ -263,10 +320,14 @@ impl Ini {
             return;
         };
         let count = section.lines.len();
-        section.lines.retain(|line| match option_line(option, line) {
-            Some((false, value)) => !self.exclusive && !self.values.iter().any(|wanted| wanted == value),
-            _ => true,
-        });
+        section
+            .lines
+            .retain(|line| match option_line(option, line) {
+                Some((false, value)) => {
+                    !self.exclusive && !self.values.iter().any(|wanted| wanted == value)
+                }
+                _ => true,
+            });
         if section.lines.len() != count {
             section.changed = true;
             section.msg = "option changed";
@@ -285,7 +346,11 @@ impl Ini {
                 }
                 lines.extend(wanted.iter().map(|value| self.format(option, value)));
             } else if !self.exclusive {
-                let more: Vec<String> = wanted.iter().filter(|value| !values.contains(value)).cloned().collect();
+                let more: Vec<String> = wanted
+                    .iter()
+                    .filter(|value| !values.contains(value))
+                    .cloned()
+                    .collect();
                 values.extend(more);
             }
         }
@@ -316,7 +381,8 @@ impl Edit for Ini {
         }
         let bytes = old.unwrap_or_default();
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|_| Failure::new(format!("{path} is not UTF-8")))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| Failure::new(format!("{path} is not UTF-8")))?;
         let text = text.replace("\r\n", "\n");
         let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
         let mut changed = false;
@@ -334,7 +400,12 @@ impl Edit for Ini {
         match self.range(&lines) {
             Some(range) => {
                 let part = lines[range.clone()].to_vec();
-                let mut section = Section { settled: vec![false; part.len()], lines: part, changed: false, msg: "OK" };
+                let mut section = Section {
+                    settled: vec![false; part.len()],
+                    lines: part,
+                    changed: false,
+                    msg: "OK",
+                };
                 match (&self.option, self.present) {
                     (Some(option), true) => self.set(&mut section, option),
                     (None, true) => {}

@@ -4,8 +4,8 @@
 //! ([`Step::decide`], a pure function), and what to tell the user ([`Step::finish`]). It never does I/O with
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
-mod alternatives;
 mod acl;
+mod alternatives;
 mod apt;
 mod apt_key;
 mod apt_repository;
@@ -488,7 +488,6 @@ pub static TABLE: &[&dyn Module] = &[
     &blockinfile::Blockinfile,
     &acl::Capabilities,
     &command::Command,
-    &command::Shell,
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
@@ -498,6 +497,7 @@ pub static TABLE: &[&dyn Module] = &[
     &file::File,
     &find::Find,
     &get_url::GetUrl,
+    &listings::Getent,
     &git::Git,
     &group::Group,
     &health_check::HealthCheck,
@@ -505,20 +505,20 @@ pub static TABLE: &[&dyn Module] = &[
     &ini_file::IniFile,
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
-    &listings::Getent,
-    &listings::PackageFacts,
-    &listings::ServiceFacts,
     &locale_gen::LocaleGen,
     &modprobe::Modprobe,
     &mount::Mount,
     &package::Package,
+    &listings::PackageFacts,
+    &setup::Ping,
     &pip::Pip,
     &raw::Raw,
     &replace::Replace,
     &script::Script,
     &service::Service,
-    &setup::Ping,
+    &listings::ServiceFacts,
     &setup::Setup,
+    &command::Shell,
     &slurp::Slurp,
     &stat::Stat,
     &sysctl::Sysctl,

@@ -16,7 +16,11 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Run a script of the controller on the host",
     params: &[
-        Param::new("_raw_params", Type::Raw, "the script, searched in `files/`, and its arguments"),
+        Param::new(
+            "_raw_params",
+            Type::Raw,
+            "the script, searched in `files/`, and its arguments",
+        ),
         Param::new("cmd", Type::Str, "the same"),
         Param::new("creates", Type::Path, "do nothing when this is there"),
         Param::new("removes", Type::Path, "do nothing when this is not there"),
@@ -35,23 +39,38 @@ impl Module for Script {
 
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let raw = match (args.str("_raw_params"), args.str("cmd")) {
-            (Some(_), Some(_)) => return Err(Failure::of("cmd", "parameters are mutually exclusive: _raw_params|cmd")),
+            (Some(_), Some(_)) => {
+                return Err(Failure::of(
+                    "cmd",
+                    "parameters are mutually exclusive: _raw_params|cmd",
+                ));
+            }
             (raw, cmd) => raw.or(cmd).filter(|raw| !raw.trim().is_empty()),
         };
-        let raw = raw.ok_or_else(|| Failure::new("one of the following is required: _raw_params, cmd"))?;
+        let raw =
+            raw.ok_or_else(|| Failure::new("one of the following is required: _raw_params, cmd"))?;
         let raw = raw.trim();
-        let words = shlex::split(raw).ok_or_else(|| Failure::new("the command has unbalanced quotes"))?;
+        let words =
+            shlex::split(raw).ok_or_else(|| Failure::new("the command has unbalanced quotes"))?;
         let name = words.first().cloned().unwrap_or_default();
         let chdir = args.str("chdir");
         if let Some(chdir) = chdir.as_ref().filter(|chdir| !chdir.starts_with('/')) {
-            return Err(Failure::of("chdir", format!("chdir {chdir} must be an absolute path for a Unix-aware remote node")));
+            return Err(Failure::of(
+                "chdir",
+                format!("chdir {chdir} must be an absolute path for a Unix-aware remote node"),
+            ));
         }
         let path = controller.find("files", &name)?;
         let content = Content::of_file(path.clone(), controller.read(&path)?);
-        let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         // As in Ansible the arguments stay as they were written, for the host's shell.
         let command = raw.replacen(&name, "\"$MP_SCRIPT\"", 1);
-        let command = command.replace("'\"$MP_SCRIPT\"'", "\"$MP_SCRIPT\"").replace("\"\"$MP_SCRIPT\"\"", "\"$MP_SCRIPT\"");
+        let command = command
+            .replace("'\"$MP_SCRIPT\"'", "\"$MP_SCRIPT\"")
+            .replace("\"\"$MP_SCRIPT\"\"", "\"$MP_SCRIPT\"");
         Ok(Box::new(ScriptStep {
             content,
             file,
@@ -62,7 +81,10 @@ impl Module for Script {
             chdir,
             creates: args.str("creates"),
             removes: args.str("removes"),
-            keep_locale: controller.environment().iter().any(|(name, _)| name == "LC_ALL"),
+            keep_locale: controller
+                .environment()
+                .iter()
+                .any(|(name, _)| name == "LC_ALL"),
         }))
     }
 }
@@ -82,12 +104,23 @@ impl Step for ScriptStep {
         self.creates
             .iter()
             .chain(&self.removes)
-            .map(|path| Probe::Path { path: path.clone(), follow: true })
+            .map(|path| Probe::Path {
+                path: path.clone(),
+                follow: true,
+            })
             .collect()
     }
 
     fn decide(&self, seen: &Seen) -> Decision {
-        let skipped = |msg: String| Decision::Done(Outcome { skipped: true, ..Outcome::ok() }.msg(msg));
+        let skipped = |msg: String| {
+            Decision::Done(
+                Outcome {
+                    skipped: true,
+                    ..Outcome::ok()
+                }
+                .msg(msg),
+            )
+        };
         if let Some(path) = &self.creates
             && seen.stat(path, true).is_some()
         {
@@ -98,8 +131,14 @@ impl Step for ScriptStep {
         {
             return skipped(format!("{path} does not exist, matching removes option"));
         }
-        let cd = self.chdir.as_ref().map_or(String::new(), |path| format!("cd -- {} || exit\n", sh::quote(path)));
-        let locale = if self.keep_locale { "" } else { "unset LC_ALL\n" };
+        let cd = self.chdir.as_ref().map_or(String::new(), |path| {
+            format!("cd -- {} || exit\n", sh::quote(path))
+        });
+        let locale = if self.keep_locale {
+            ""
+        } else {
+            "unset LC_ALL\n"
+        };
         let script = format!(
             "MP_SCRIPT=$MP_TMP/script.$$\nmkdir -m 700 -- \"$MP_SCRIPT\" || exit\ntrap 'rm -rf -- \"$MP_TMP/script.$$\"' EXIT\n\
              MP_SCRIPT=$MP_SCRIPT/{}\ncat >\"$MP_SCRIPT\" && chmod 700 \"$MP_SCRIPT\" || exit\n\
@@ -112,7 +151,11 @@ impl Step for ScriptStep {
         let mut chunk = Chunk::new(script);
         chunk.input = Some(self.content.payload.clone());
         let guarded = self.creates.is_some() || self.removes.is_some();
-        let predicted = Outcome { changed: guarded, skipped: !guarded, ..Outcome::default() };
+        let predicted = Outcome {
+            changed: guarded,
+            skipped: !guarded,
+            ..Outcome::default()
+        };
         Decision::Act(Plan {
             actions: vec![chunk],
             effects: vec![Effect::Anything],
@@ -125,8 +168,16 @@ impl Step for ScriptStep {
         let Some(reply) = replies.first() else {
             return Outcome::failed("it was not run");
         };
-        let outcome = Outcome { changed: true, failed: reply.rc != 0, ..Outcome::default() };
-        let outcome = if reply.rc == 0 { outcome } else { outcome.msg("non-zero return code") };
+        let outcome = Outcome {
+            changed: true,
+            failed: reply.rc != 0,
+            ..Outcome::default()
+        };
+        let outcome = if reply.rc == 0 {
+            outcome
+        } else {
+            outcome.msg("non-zero return code")
+        };
         sh::streams(outcome.with("rc", reply.rc), &reply.out(), &reply.err())
     }
 }

@@ -851,6 +851,10 @@ impl Controller for StepController<'_> {
     fn user(&self) -> Option<String> {
         self.user.clone()
     }
+
+    fn variable(&self, name: &str) -> Value {
+        self.scope.get(name).ok().flatten().unwrap_or(Value::UNDEFINED)
+    }
 }
 
 /// The template engine's options for a file of the `template` module.

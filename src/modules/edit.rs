@@ -25,6 +25,11 @@ pub(crate) trait Edit: Send + Sync {
         ("backup_file", false)
     }
 
+    /// Whether the message tells that attributes changed.
+    fn tells_attrs(&self) -> bool {
+        true
+    }
+
     /// Whether the file's state (`mode`, `owner`…) is part of the result.
     fn tells_state(&self) -> bool {
         false
@@ -106,12 +111,13 @@ impl<E: Edit> EditStep<E> {
             warnings: edited.warnings,
             ..Outcome::default()
         };
-        let and = if edited.bytes.is_some() && attrs_change {
+        let tell = attrs_change && self.edit.tells_attrs();
+        let and = if edited.bytes.is_some() && tell {
             " and "
         } else {
             ""
         };
-        let own = if attrs_change {
+        let own = if tell {
             "ownership, perms or SE linux context changed"
         } else {
             ""

@@ -4,11 +4,13 @@
 //! ([`Step::decide`], a pure function), and what to tell the user ([`Step::finish`]). It never does I/O with
 //! the host itself and knows nothing of SSH. Help, `doc`, argument checks and did-you-mean read [`TABLE`].
 
+mod acl;
 mod alternatives;
 mod apt;
 mod apt_key;
 mod apt_repository;
 pub mod args;
+mod assemble;
 pub(crate) mod attrs;
 mod authorized_key;
 mod blockinfile;
@@ -22,6 +24,7 @@ mod deb822_repository;
 mod debconf;
 mod edit;
 mod fetch;
+mod fetch_file;
 mod file;
 mod find;
 mod get_url;
@@ -30,6 +33,7 @@ mod group;
 mod health_check;
 mod hostname;
 mod http;
+mod ini_file;
 mod known_hosts;
 mod lineinfile;
 mod listings;
@@ -44,6 +48,7 @@ mod raw;
 pub(crate) mod regex;
 mod replace;
 mod rule;
+mod script;
 mod service;
 mod setup;
 pub mod sh;
@@ -263,6 +268,10 @@ pub trait Controller {
     fn environment(&self) -> &[(String, String)];
     /// The user the step runs as when it is known: `become_user`, or the login name.
     fn user(&self) -> Option<String>;
+    /// A variable of the step, e.g. `inventory_hostname` or `playbook_dir`; undefined when there is none.
+    fn variable(&self, _name: &str) -> Value {
+        Value::UNDEFINED
+    }
 }
 
 /// Options of the `template` module that change rendering.
@@ -469,41 +478,47 @@ impl Outcome {
 /// Every module there is, by short name.
 #[rustfmt::skip]
 pub static TABLE: &[&dyn Module] = &[
+    &acl::Acl,
     &alternatives::Alternatives,
     &apt::Apt,
     &apt_key::AptKey,
     &apt_repository::AptRepository,
+    &assemble::Assemble,
     &authorized_key::AuthorizedKey,
     &blockinfile::Blockinfile,
+    &acl::Capabilities,
     &command::Command,
-    &command::Shell,
     &copy::Copy,
     &cron::Cron,
     &deb822_repository::Deb822Repository,
     &debconf::Debconf,
     &debconf::DpkgSelections,
+    &fetch_file::Fetch,
     &file::File,
     &find::Find,
     &get_url::GetUrl,
+    &listings::Getent,
     &git::Git,
     &group::Group,
     &health_check::HealthCheck,
     &hostname::Hostname,
+    &ini_file::IniFile,
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
-    &listings::Getent,
-    &listings::PackageFacts,
-    &listings::ServiceFacts,
     &locale_gen::LocaleGen,
     &modprobe::Modprobe,
     &mount::Mount,
     &package::Package,
+    &listings::PackageFacts,
+    &setup::Ping,
     &pip::Pip,
     &raw::Raw,
     &replace::Replace,
+    &script::Script,
     &service::Service,
-    &setup::Ping,
+    &listings::ServiceFacts,
     &setup::Setup,
+    &command::Shell,
     &slurp::Slurp,
     &stat::Stat,
     &sysctl::Sysctl,
@@ -515,6 +530,7 @@ pub static TABLE: &[&dyn Module] = &[
     &uri::Uri,
     &user::User,
     &wait_for::WaitFor,
+    &acl::Xattr,
 ];
 
 /// The module of a name: short, an alias, or with its collection (`ansible.builtin.copy`, `ansible.legacy.copy`).

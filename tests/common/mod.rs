@@ -135,6 +135,13 @@ impl Controller for Fake {
     fn user(&self) -> Option<String> {
         Some("root".into())
     }
+    fn variable(&self, name: &str) -> Value {
+        match name {
+            "inventory_hostname" => "web1".into(),
+            "playbook_dir" => self.folder.path().to_str().unwrap().into(),
+            _ => Value::UNDEFINED,
+        }
+    }
 }
 
 /// A module's step with these arguments.

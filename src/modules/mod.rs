@@ -28,6 +28,8 @@ mod git;
 mod group;
 mod health_check;
 mod hostname;
+mod htpasswd;
+mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod listings;
@@ -35,6 +37,7 @@ mod locale_gen;
 mod modprobe;
 mod mount;
 mod package;
+mod pamd;
 mod pip;
 pub mod probe;
 mod put;
@@ -49,11 +52,13 @@ mod slurp;
 mod stat;
 mod sysctl;
 mod systemd;
+mod sysvinit;
 mod tempfile;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timezone;
+mod ufw;
 mod user;
 mod wait_for;
 mod write;
@@ -484,6 +489,8 @@ pub static TABLE: &[&dyn Module] = &[
     &group::Group,
     &health_check::HealthCheck,
     &hostname::Hostname,
+    &htpasswd::Htpasswd,
+    &iptables::Iptables,
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
     &locale_gen::LocaleGen,
@@ -491,6 +498,7 @@ pub static TABLE: &[&dyn Module] = &[
     &mount::Mount,
     &package::Package,
     &listings::PackageFacts,
+    &pamd::Pamd,
     &setup::Ping,
     &pip::Pip,
     &raw::Raw,
@@ -503,9 +511,11 @@ pub static TABLE: &[&dyn Module] = &[
     &stat::Stat,
     &sysctl::Sysctl,
     &systemd::Systemd,
+    &sysvinit::Sysvinit,
     &tempfile::Tempfile,
     &template::Template,
     &timezone::Timezone,
+    &ufw::Ufw,
     &user::User,
     &wait_for::WaitFor,
 ];

@@ -31,6 +31,7 @@ pub use check::{
     variables,
 };
 pub use engine::Engine;
+pub(crate) use filters::hash::{crypt, random_salt};
 pub use names::{is_filter, is_lookup, is_test};
 pub use options::TemplateOptions;
 

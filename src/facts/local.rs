@@ -14,26 +14,86 @@ pub(super) fn add(told: &Told, facts: &mut Facts, warnings: &mut Vec<String>) {
             words.next().unwrap_or_default(),
             words.next().unwrap_or_default(),
         );
-        let name = file.replace(".fact", "");
-        let value = if kind == "x" && rc != "0" {
-            let why = format!("Failure executing fact script ({file}), rc: {rc}, err: {body}");
+        let name = super::base(file).replace(".fact", "");
+        let value = match kind {
+            "l" => Err(format!(
+                "Could not stat fact ({file}): [Errno 2] No such file or directory: '{file}'"
+            )),
+            "x" if rc != "0" => Err(format!(
+                "Failure executing fact script ({file}), rc: {rc}, err: {body}"
+            )),
+            _ => read(body).map_err(|why| match why {
+                Bad::Text => {
+                    format!("error loading facts as JSON or ini - please check content: {file}")
+                }
+                Bad::Value(why) => {
+                    format!("error loading facts as ini - please check content: {file} ({why})")
+                }
+            }),
+        };
+        let value = value.unwrap_or_else(|why| {
             warnings.push(why.clone());
             json!(why)
-        } else {
-            read(body).unwrap_or_else(|| {
-                let why =
-                    format!("error loading facts as JSON or ini - please check content: {file}");
-                warnings.push(why.clone());
-                json!(why)
-            })
-        };
+        });
         local.insert(name, value);
     }
     facts.insert("local".into(), Json::Object(local));
 }
 
-fn read(text: &str) -> Option<Json> {
-    serde_json::from_str(text).ok().or_else(|| ini(text))
+/// Why a file says nothing.
+#[derive(Debug, PartialEq)]
+enum Bad {
+    /// It is neither JSON nor INI.
+    Text,
+    /// A value of it refers to nothing.
+    Value(String),
+}
+
+fn read(text: &str) -> Result<Json, Bad> {
+    if let Ok(json) = serde_json::from_str(text) {
+        return Ok(json);
+    }
+    let mut json = ini(text).ok_or(Bad::Text)?;
+    let Some(sections) = json.as_object_mut() else {
+        return Err(Bad::Text);
+    };
+    for section in sections.values_mut().filter_map(Json::as_object_mut) {
+        let raw = section.clone();
+        for value in section.values_mut() {
+            if let Json::String(text) = value {
+                *value = json!(interpolate(text, &raw, 0).map_err(Bad::Value)?);
+            }
+        }
+    }
+    Ok(json)
+}
+
+/// `%(name)s` and `%%`, as `configparser` replaces them.
+fn interpolate(text: &str, section: &Map<String, Json>, depth: u8) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('%') {
+            out.push('%');
+            rest = after;
+            continue;
+        }
+        let name = after
+            .strip_prefix('(')
+            .and_then(|after| after.split_once(")s"));
+        let Some((name, after)) = name.filter(|_| depth < 10) else {
+            return Err(format!(
+                "'%' must be followed by '%' or '(', found: '%{after}'"
+            ));
+        };
+        let value = section.get(&name.to_lowercase()).and_then(Json::as_str);
+        let value =
+            value.ok_or_else(|| format!("bad value substitution: '{name}' is not there"))?;
+        out.push_str(&interpolate(value, section, depth + 1)?);
+        rest = after;
+    }
+    Ok(out + rest)
 }
 
 /// INI as Python's `configparser` reads it: keys in lower case, `=` or `:`, indented lines continue a value.
@@ -97,12 +157,17 @@ mod tests {
 
     #[test]
     fn json_and_ini_are_read() {
-        assert_eq!(read("{\"a\": [1]}\n"), Some(json!({"a": [1]})));
+        assert_eq!(read("{\"a\": [1]}\n"), Ok(json!({"a": [1]})));
         assert_eq!(
             read("[General]\nKey = value\n more\nother: 2\n"),
-            Some(json!({"General": {"key": "value\nmore", "other": "2"}}))
+            Ok(json!({"General": {"key": "value\nmore", "other": "2"}}))
         );
-        assert_eq!(read("a = 1"), None);
-        assert_eq!(read(""), Some(json!({})));
+        assert_eq!(read("a = 1"), Err(Bad::Text));
+        assert_eq!(
+            read("[a]\nb=x\nc=%(b)s%%"),
+            Ok(json!({"a": {"b": "x", "c": "x%"}}))
+        );
+        assert!(matches!(read("[a]\nb=50% off"), Err(Bad::Value(_))));
+        assert_eq!(read(""), Ok(json!({})));
     }
 }

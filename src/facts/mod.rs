@@ -233,7 +233,7 @@ pub fn select(facts: &IndexMap<String, Value>, filters: &[String]) -> IndexMap<S
         .iter()
         .filter(|(name, _)| {
             filters.is_empty()
-                || name.as_str() == "module_setup"
+                || matches!(name.as_str(), "module_setup" | "gather_subset")
                 || filters.iter().any(|filter| {
                     fnmatch(filter, name) || fnmatch(filter, &format!("ansible_{name}"))
                 })

@@ -57,13 +57,14 @@ command -v capsh >/dev/null && capsh --print
 "#;
 
 const LOCAL: &str = r#"if [ -d @PATH@ ]; then for f in @PATH@/*.fact; do
-  [ -e "$f" ] || continue
-  if [ -x "$f" ]; then
+  if [ ! -e "$f" ]; then
+    [ ! -L "$f" ] || s "local l 0 $f"
+  elif [ -x "$f" ]; then
     o=$("$f" 2>"$MP_TMP/fact.err" </dev/null); r=$?
-    s "local x $r ${f##*/}"
+    s "local x $r $f"
     if [ $r -eq 0 ]; then printf '%s\n' "$o"; else cat "$MP_TMP/fact.err"; fi
   elif [ -r "$f" ]; then
-    s "local r 0 ${f##*/}"; cat "$f"; echo
+    s "local r 0 $f"; cat "$f"; echo
   fi
 done; fi
 "#;

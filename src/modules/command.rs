@@ -171,11 +171,13 @@ impl Run {
             })
             .collect();
         let Some(&form) = given.first() else {
-            return Err(Failure::new("no command given"));
+            return Err(Failure::new(
+                "one of the following is required: _raw_params, cmd, argv",
+            ));
         };
         if given.len() > 1 {
             return Err(Failure::new(
-                "parameters are mutually exclusive: free form, `cmd` and `argv`",
+                "parameters are mutually exclusive: _raw_params|cmd|argv",
             ));
         }
         let mut warnings = Vec::new();
@@ -200,7 +202,7 @@ impl Run {
         } else {
             if let Some(executable) = &executable {
                 warnings.push(format!(
-                    "`command` has no use for the parameter `executable`: not using `{executable}`"
+                    "As of Ansible 2.4, the parameter 'executable' is no longer supported with the 'command' module. Not using '{executable}'."
                 ));
             }
             let words = if form == "argv" {
@@ -285,11 +287,11 @@ mp_find() {
 }
 "#;
 
-/// The command between its two stamps.
+/// The command between its two stamps. Like Python's `chdir`, `cd -P` leaves no trace of links in `$PWD`.
 fn script(run: &str, chdir: Option<&str>, keep_locale: bool) -> String {
     let cd = chdir.map_or(String::new(), |dir| {
         format!(
-            "cd {} || {{ echo chdir; exit 1; }}\n",
+            "CDPATH=; cd -P -- {} || {{ echo chdir; exit 1; }}\nunset CDPATH\n",
             expanding(dir, false)
         )
     });

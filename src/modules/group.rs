@@ -35,7 +35,7 @@ static SPEC: Spec = Spec {
         Param::new(
             "local",
             Type::Bool,
-            "no effect: groups are always made locally",
+            "an error tells which group has the number",
         )
         .default("false"),
         Param::new(
@@ -64,6 +64,7 @@ impl Module for Group {
             system: args.bool("system"),
             force: args.bool("force"),
             non_unique: args.bool("non_unique"),
+            local: args.bool("local"),
             range: [
                 ("GID_MIN", args.int("gid_min")),
                 ("GID_MAX", args.int("gid_max")),
@@ -92,6 +93,7 @@ struct Wanted {
     system: bool,
     force: bool,
     non_unique: bool,
+    local: bool,
     range: [(&'static str, Option<i64>); 2],
 }
 
@@ -142,6 +144,21 @@ impl Wanted {
         ))
     }
 
+    /// Asks who has the number, when that must not be another group.
+    fn same_number(&self) -> Option<String> {
+        let gid = self
+            .gid
+            .filter(|_| self.local && self.present && !self.non_unique)?;
+        Some(format!("getent group {gid}"))
+    }
+
+    /// The other group that has the number.
+    fn other(&self, seen: &Seen) -> Option<String> {
+        let (_, line) = super::sh::answer(seen, &self.same_number()?)?;
+        let name = line.split(':').next()?.trim().to_owned();
+        (!name.is_empty() && name != self.name).then_some(name)
+    }
+
     fn outcome(&self, changed: bool, after: &Seen) -> Outcome {
         let mut outcome = Outcome::ok()
             .with("name", self.name.as_str())
@@ -156,10 +173,18 @@ impl Wanted {
 
 impl Step for Wanted {
     fn probes(&self) -> Vec<Probe> {
-        vec![Probe::Group(self.name.clone())]
+        let mut probes = vec![Probe::Group(self.name.clone())];
+        probes.extend(self.same_number().map(Probe::Script));
+        probes
     }
 
     fn decide(&self, seen: &Seen) -> Decision {
+        if let Some(other) = self.other(seen) {
+            let gid = self.gid.unwrap_or_default();
+            return Decision::Done(Outcome::failed(format!(
+                "GID '{gid}' already exists with group '{other}'"
+            )));
+        }
         match self.command(seen) {
             None => Decision::Done(self.outcome(false, seen)),
             Some(command) => Decision::Act(Plan {

@@ -32,8 +32,10 @@ mod git;
 mod group;
 mod health_check;
 mod hostname;
+mod htpasswd;
 mod http;
 mod ini_file;
+mod iptables;
 mod known_hosts;
 mod lineinfile;
 mod listings;
@@ -41,6 +43,7 @@ mod locale_gen;
 mod modprobe;
 mod mount;
 mod package;
+mod pamd;
 mod pip;
 pub mod probe;
 mod put;
@@ -56,11 +59,13 @@ mod slurp;
 mod stat;
 mod sysctl;
 mod systemd;
+mod sysvinit;
 mod tempfile;
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timezone;
+mod ufw;
 mod unarchive;
 mod uri;
 mod user;
@@ -502,7 +507,9 @@ pub static TABLE: &[&dyn Module] = &[
     &group::Group,
     &health_check::HealthCheck,
     &hostname::Hostname,
+    &htpasswd::Htpasswd,
     &ini_file::IniFile,
+    &iptables::Iptables,
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
     &locale_gen::LocaleGen,
@@ -510,6 +517,7 @@ pub static TABLE: &[&dyn Module] = &[
     &mount::Mount,
     &package::Package,
     &listings::PackageFacts,
+    &pamd::Pamd,
     &setup::Ping,
     &pip::Pip,
     &raw::Raw,
@@ -523,9 +531,11 @@ pub static TABLE: &[&dyn Module] = &[
     &stat::Stat,
     &sysctl::Sysctl,
     &systemd::Systemd,
+    &sysvinit::Sysvinit,
     &tempfile::Tempfile,
     &template::Template,
     &timezone::Timezone,
+    &ufw::Ufw,
     &unarchive::Unarchive,
     &uri::Uri,
     &user::User,

@@ -224,7 +224,8 @@ struct Looks {
 }
 
 impl Legacy {
-    fn new(args: &Args, check: bool) -> Self {
+    /// From the arguments of `service` or `sysvinit`.
+    pub(crate) fn new(args: &Args, check: bool) -> Self {
         Self {
             name: args.text("name"),
             state: args.str("state"),

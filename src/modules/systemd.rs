@@ -269,12 +269,8 @@ impl Unit {
             ));
         }
         if known && load != "masked" && !get("LoadError").is_empty() {
-            outcome.failed = true;
-            outcome.msg = Some(format!(
-                "Error loading unit file '{name}': {}",
-                get("LoadError")
-            ));
-            return Verdict::Fail(Box::new(outcome));
+            let msg = format!("Error loading unit file '{name}': {}", get("LoadError"));
+            return Verdict::Fail(Box::new(Outcome::failed(msg)));
         }
 
         let is_masked = file == "masked";
@@ -287,9 +283,8 @@ impl Unit {
             }
         }
         if (self.enabled.is_some() || self.state.is_some()) && !found && !maybe {
-            outcome.failed = true;
-            outcome.msg = Some(format!("Could not find the requested service {name}: host"));
-            return Verdict::Fail(Box::new(outcome));
+            let msg = format!("Could not find the requested service {name}: host");
+            return Verdict::Fail(Box::new(Outcome::failed(msg)));
         }
         if let Some(wanted) = self.enabled {
             let enabled = match file {

@@ -32,6 +32,7 @@ pub use check::{
     test_names, variables,
 };
 pub use engine::Engine;
+pub(crate) use filters::hash::{crypt, random_salt};
 pub use names::{is_filter, is_lookup, is_test};
 pub use options::TemplateOptions;
 

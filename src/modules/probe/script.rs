@@ -16,7 +16,7 @@ pub(crate) const STAT: &str = "%f %u %g %s %.9X %.9Y %.9Z %i %d %h %b %o %t %T %
 
 /// Properties asked of systemd.
 const PROPERTIES: &str = "Id,Names,Description,LoadState,ActiveState,SubState,UnitFileState,UnitFilePreset,\
-Type,MainPID,Result,ExecMainStatus,NeedDaemonReload,FragmentPath,SourcePath,DropInPaths,RefuseManualStart,CanReload";
+Type,MainPID,Result,LoadError,ExecMainStatus,NeedDaemonReload,FragmentPath,SourcePath,DropInPaths,RefuseManualStart,CanReload";
 
 /// `k`: runs `$c` on those operands that pass the test `$t`, after a line with `+` for each that does, `-` for each that does not,
 /// `?` where a folder on the way cannot be searched. `d` looks for such a folder.

@@ -561,7 +561,7 @@ impl Step for Account {
 
     fn decide(&self, seen: &Seen) -> Decision {
         match self.actions(seen) {
-            Err(msg) => Decision::Done(Outcome::failed(msg).with("name", self.name.as_str())),
+            Err(msg) => Decision::Done(Outcome::failed(msg)),
             Ok(actions) if actions.is_empty() => Decision::Done(self.outcome(false, seen, seen)),
             Ok(actions) => Decision::Act(Plan {
                 actions: actions.iter().map(Action::chunk).collect(),

@@ -137,12 +137,15 @@ pub(crate) fn crypt(password: &str, scheme: &str, salt: &str, rounds: Option<u32
                 crypt_text(&groups)
             ))
         }
-        "md5" | "md5_crypt" => {
+        "md5" | "md5_crypt" | "apr_md5_crypt" => {
             legal(8)?;
-            Ok(format!(
-                "$1${salt}${}",
-                md5_crypt(password.as_bytes(), salt.as_bytes())
-            ))
+            let magic = if scheme == "apr_md5_crypt" {
+                "$apr1$"
+            } else {
+                "$1$"
+            };
+            let hash = md5_crypt(password.as_bytes(), salt.as_bytes(), magic);
+            Ok(format!("{magic}{salt}${hash}"))
         }
         "blowfish" | "bcrypt" => {
             Err(fault("password hashes with bcrypt are not supported").hint("use sha512 or sha256"))
@@ -162,7 +165,7 @@ fn shown(rounds: u32) -> String {
 }
 
 /// The oldest of them.
-fn md5_crypt(password: &[u8], salt: &[u8]) -> String {
+fn md5_crypt(password: &[u8], salt: &[u8], magic: &str) -> String {
     let inner = Md5::new()
         .chain_update(password)
         .chain_update(salt)
@@ -170,7 +173,7 @@ fn md5_crypt(password: &[u8], salt: &[u8]) -> String {
         .finalize();
     let mut first = Md5::new();
     first.update(password);
-    first.update(b"$1$");
+    first.update(magic);
     first.update(salt);
     for n in 0..password.len() {
         first.update([inner[n % 16]]);

@@ -368,32 +368,16 @@ impl Position {
                 Ok(list(&value))
             }
             LoopKind::With(name) => {
-                let terms = self.with_terms(cx, looped, &scope)?;
-                Ok(engine.lookup(name, terms, Vec::new(), &scope)?)
+                let options = match name.rsplit('.').next() {
+                    Some("first_found") => vec![(
+                        "_subdir".to_owned(),
+                        Value::from(subdir(&stop.task.action.name)),
+                    )],
+                    _ => Vec::new(),
+                };
+                Ok(engine.with_items(name, &looped.over, options, &scope)?)
             }
         }
-    }
-
-    /// The terms of a `with_NAME`: a list as it is, anything else as the only term.
-    fn with_terms(
-        &self,
-        cx: &HostContext,
-        looped: &Loop,
-        scope: &Arc<dyn Scope>,
-    ) -> Result<Vec<Value>, TemplateError> {
-        let value = match looped.over.as_str() {
-            // The old form: the bare name of a variable.
-            Some(name) if !looped.over.is_template() => match scope.get(name)? {
-                Some(value) => value,
-                None => cx.run.engine.render(&looped.over, scope)?,
-            },
-            _ => cx.run.engine.render(&looped.over, scope)?,
-        };
-        use minijinja::value::ValueKind as K;
-        Ok(match value.kind() {
-            K::Seq | K::Iterable => list(&value),
-            _ => vec![value],
-        })
     }
 
     /// Renders and checks a task's arguments.
@@ -854,6 +838,19 @@ impl Controller for StepController<'_> {
 
     fn variable(&self, name: &str) -> Value {
         self.scope.get(name).ok().flatten().unwrap_or(Value::UNDEFINED)
+    }
+}
+
+/// The folder in which `with_first_found` looks first, by what the task does with the file.
+fn subdir(action: &str) -> &'static str {
+    if action.contains("template") {
+        "templates"
+    } else if action.contains("var") {
+        "vars"
+    } else if action.contains("include") || action.contains("import") {
+        "tasks"
+    } else {
+        "files"
     }
 }
 

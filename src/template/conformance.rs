@@ -132,7 +132,7 @@ macro_rules! topics {
     };
 }
 
-topics! { undefined native operators text numbers lists data methods statements lookups }
+topics! { collections undefined native operators text numbers lists data methods statements lookups }
 
 #[test]
 fn every_file_of_cases_is_compared() {

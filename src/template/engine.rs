@@ -1,22 +1,24 @@
 //! The engine: renders nodes, expressions, conditions and files; keeps what it parsed.
 
+mod condition;
+mod file;
+mod kept;
+
 use super::eval::{Files, Machine, Out, finish};
 use super::jinja::ast::{Expression, StmtKind, Template};
 use super::jinja::{Syntax, SyntaxError, parser};
 use super::value::lazy::LazyNode;
-use super::value::undefined::{Origin, Place, Res, Why, fault, undef};
-use super::{Scope, TemplateError, TemplateOptions, is_omit, options, to_text};
+use super::value::undefined::{Origin, Place, Res, fault};
+use super::{Scope, TemplateError, is_omit, options, to_text};
 use crate::diag::{Diagnostic, Span};
 use crate::yaml::{Kind, Node, has_template};
 use indexmap::IndexMap;
+use kept::Kept;
 use minijinja::Value;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-
-/// Parsed texts kept at most; then all are forgotten.
-const MAX_KEPT: usize = 50_000;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Decrypts the armoured text of a vault.
 type Decrypt = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
@@ -35,38 +37,6 @@ struct Inner {
     plain: Syntax,
     decrypt: OnceLock<Decrypt>,
     notes: Mutex<IndexMap<String, Diagnostic>>,
-}
-
-/// Parsed texts by text.
-struct Kept<T>(RwLock<HashMap<Arc<str>, Arc<T>>>);
-
-impl<T> Kept<T> {
-    fn new() -> Self {
-        Self(RwLock::new(HashMap::new()))
-    }
-
-    fn get(
-        &self,
-        text: &str,
-        parse: impl FnOnce(&Arc<str>) -> Result<T, SyntaxError>,
-    ) -> Result<Arc<T>, SyntaxError> {
-        if let Some(found) = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(text)
-        {
-            return Ok(Arc::clone(found));
-        }
-        let text: Arc<str> = Arc::from(text);
-        let parsed = Arc::new(parse(&text)?);
-        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
-        }
-        kept.insert(text, Arc::clone(&parsed));
-        Ok(parsed)
-    }
 }
 
 impl fmt::Debug for Engine {
@@ -302,238 +272,6 @@ impl Engine {
             .mutable(parsed.mutates)
             .finished(&parsed.expr)
             .map_err(|fault| fault.into_error(scope.as_ref()))
-    }
-
-    /// Whether a condition (`when`, `until`, `changed_when`, …) holds: a boolean, an expression, or a list of such
-    /// that must all hold.
-    ///
-    /// # Errors
-    /// What is undefined, pending or wrong.
-    pub fn truth(&self, node: &Node, scope: &Arc<dyn Scope>) -> Result<bool, TemplateError> {
-        match &node.kind {
-            Kind::Bool(b) => Ok(*b),
-            Kind::Int(n) => Ok(*n != 0),
-            Kind::Str(text) | Kind::Unsafe(text) => self.condition(text, Some(&node.span), scope),
-            Kind::Seq(items) => {
-                for item in items.iter() {
-                    if !self.truth(item, scope)? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            }
-            _ => Err(simple_error(
-                format!("a condition must be an expression, not {}", node.describe()),
-                Some(&node.span),
-            )),
-        }
-    }
-
-    /// Whether a condition given as text holds.
-    ///
-    /// # Errors
-    /// What is undefined, pending or wrong.
-    pub fn condition(
-        &self,
-        text: &str,
-        span: Option<&Span>,
-        scope: &Arc<dyn Scope>,
-    ) -> Result<bool, TemplateError> {
-        let bare = text.trim();
-        if bare.is_empty() {
-            return Err(simple_error(
-                "a condition must not be empty".to_owned(),
-                span,
-            ));
-        }
-        let wrapped = ["{{", "{%", "{#"].iter().any(|mark| bare.starts_with(mark));
-        if wrapped && ["}}", "%}", "#}"].iter().any(|mark| bare.ends_with(mark)) {
-            self.note(
-                span,
-                "a condition is an expression already: leave out `{{ }}`",
-            );
-            let value = self.render_str(text, span, scope)?;
-            return match value.as_str() {
-                Some(inner) if inner.trim().is_empty() => Ok(false),
-                Some(inner) if inner.trim() != bare => self.condition(inner, span, scope),
-                _ => Ok(value.is_true()),
-            };
-        }
-        let parsed = self
-            .inner
-            .expressions
-            .get(text, |text| parser::expression(text, &self.inner.plain));
-        match parsed {
-            Ok(parsed) => {
-                let value = Machine::new(self, scope, &parsed.text, origin(span))
-                    .mutable(parsed.mutates)
-                    .render_consts()
-                    .finished(&parsed.expr)
-                    .map_err(|fault| fault.into_error(scope.as_ref()))?;
-                self.as_condition(&value, span, scope)
-            }
-            Err(error) => {
-                // `{{ a }} == {{ b }}`: old Ansible rendered it first.
-                if has_template(text)
-                    && let Ok(value) = self.render_str(text, span, scope)
-                    && let Some(inner) = value.as_str()
-                    && !has_template(inner)
-                {
-                    self.note(
-                        span,
-                        "a condition is an expression already: leave out `{{ }}`",
-                    );
-                    return self.condition(inner, span, scope);
-                }
-                Err(syntax_error(error, text, span))
-            }
-        }
-    }
-
-    /// What a condition's value means. Ansible 2.19 wants a boolean; older content relies on truth.
-    fn as_condition(
-        &self,
-        value: &Value,
-        span: Option<&Span>,
-        _scope: &Arc<dyn Scope>,
-    ) -> Result<bool, TemplateError> {
-        if value.kind() == minijinja::value::ValueKind::Bool {
-            return Ok(value.is_true());
-        }
-        self.note(
-            span,
-            "this condition is no boolean: test it with `| bool`, `| length > 0` or `is not none`",
-        );
-        // A variable that holds `yes` or `false` as text was an expression itself, once.
-        if let Some(text) = value.as_str() {
-            return Ok(!matches!(
-                text.trim().to_ascii_lowercase().as_str(),
-                "" | "false" | "no" | "off" | "none" | "n" | "f" | "0"
-            ));
-        }
-        Ok(value.is_true())
-    }
-
-    // --- files ---
-
-    fn parsed_file(
-        &self,
-        text: &str,
-        name: Option<&Arc<str>>,
-        syntax: &Syntax,
-    ) -> Result<Arc<Template>, SyntaxError> {
-        let kept = {
-            let mut files = self
-                .inner
-                .files
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            match files.get(syntax) {
-                Some(kept) => Arc::clone(kept),
-                None => {
-                    let kept = Arc::new(Kept::new());
-                    files.insert(syntax.clone(), Arc::clone(&kept));
-                    kept
-                }
-            }
-        };
-        kept.get(text, |text| parser::template(text, name.cloned(), syntax))
-    }
-
-    /// A template file by name, from the first folder that has it.
-    pub(crate) fn load(
-        &self,
-        name: &str,
-        files: &Files,
-    ) -> Result<Option<Arc<Template>>, TemplateError> {
-        let relative = std::path::Path::new(name);
-        let paths: Vec<_> = if relative.is_absolute() {
-            vec![relative.to_path_buf()]
-        } else {
-            files
-                .folders
-                .iter()
-                .map(|folder| folder.join(relative))
-                .collect()
-        };
-        for path in paths {
-            let Ok(source) = std::fs::read(&path) else {
-                continue;
-            };
-            let source = String::from_utf8_lossy(&source);
-            let source = normalized(&source);
-            let name: Arc<str> = Arc::from(path.display().to_string());
-            return self
-                .parsed_file(&source, Some(&name), &files.syntax)
-                .map(Some)
-                .map_err(|error| file_syntax_error(error, &source, &name, ""));
-        }
-        Ok(None)
-    }
-
-    /// Renders the text of a template file.
-    ///
-    /// # Errors
-    /// What is undefined, pending or wrong.
-    pub fn render_file(
-        &self,
-        source: &str,
-        options: &TemplateOptions,
-        scope: &Arc<dyn Scope>,
-    ) -> Result<String, TemplateError> {
-        self.render_file_value(source, options, scope).map(|value| {
-            if value.is_none() {
-                String::new()
-            } else {
-                to_text(&value)
-            }
-        })
-    }
-
-    /// The same with its type kept: the `template` lookup.
-    pub(crate) fn render_file_value(
-        &self,
-        source: &str,
-        options: &TemplateOptions,
-        scope: &Arc<dyn Scope>,
-    ) -> Result<Value, TemplateError> {
-        let source = normalized(source);
-        let name: Arc<str> = Arc::from(options.name.as_str());
-        let (skip, syntax) = options::header(&source, options.syntax()).map_err(|message| {
-            let place = Place {
-                origin: Origin::File(Arc::clone(&name), Arc::from("")),
-                text: Arc::from(source.as_ref()),
-                at: super::jinja::At::new(0, "#jinja2:".len()),
-            };
-            simple_error(message, place.span().as_ref())
-        })?;
-        let (head, body) = source.split_at(skip);
-        let template = self
-            .parsed_file(body, Some(&name), &syntax)
-            .map_err(|error| file_syntax_error(error, body, &name, head))?;
-        let mut folders = options.folders.clone();
-        folders.extend(scope.search_paths());
-        let newline = syntax.newline.clone();
-        let files = Files {
-            folders,
-            syntax: Arc::new(syntax),
-        };
-        let run = || -> Res<Value> {
-            let origin = Origin::File(Arc::clone(&name), Arc::from(head));
-            let mut machine = Machine::new(self, scope, &template.text, origin)
-                .mutable(template.mutates)
-                .files(&files);
-            let mut out = Out::default();
-            machine.run(&template, &mut out)?;
-            let value = out.value();
-            // An `if` without `else` is nothing where text is wanted.
-            if undef(&value).is_some_and(|u| matches!(u.why, Why::Nothing)) {
-                return Ok(Value::from(""));
-            }
-            finish::result(value)
-        };
-        let value = run().map_err(|fault| fault.into_error(scope.as_ref()))?;
-        Ok(pad_newlines(body, value, &newline))
     }
 }
 

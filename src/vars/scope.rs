@@ -3,6 +3,7 @@
 use super::{Definition, HostState, Layer, Shared, Slot, Values};
 use crate::diag::Diagnostic;
 use crate::template::{Engine, Scope, TemplateError};
+use crate::yaml::Kind;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
 use std::collections::{BTreeSet, HashMap};
@@ -263,7 +264,15 @@ impl StepScope {
             resolving.push(name.into());
         }
         let scope: Arc<dyn Scope> = me;
-        let value = self.engine.render(&node, &scope);
+        let value = match self.engine.render(&node, &scope) {
+            // A part that fails must not fail the others: `config.port` is fine while `config.host` is not.
+            Err(TemplateError::Undefined { .. } | TemplateError::Pending(_))
+                if matches!(node.kind, Kind::Map(_) | Kind::Seq(_)) =>
+            {
+                self.engine.lazy(&node, &scope)
+            }
+            value => value,
+        };
         lock(&self.resolving).pop();
         value.map(Some)
     }
@@ -301,7 +310,10 @@ impl Scope for StepScope {
             return Ok(Some(value.clone()));
         }
         let value = self.resolve(name)?;
-        if let Some(value) = &value {
+        // A lazy value holds this scope; kept, the two would hold each other for ever.
+        if let Some(value) = &value
+            && !crate::template::is_lazy(value)
+        {
             lock(&self.memo).insert(name.into(), value.clone());
         }
         Ok(value)

@@ -3,6 +3,7 @@
 use super::super::conformance::FileScope;
 use super::*;
 use crate::diag::Source;
+use crate::template::TemplateOptions;
 use crate::yaml;
 
 const VARS: &str = "a: 1\nl: [1, 2]\nname: web\nself_: '{{ self_ }}'\none: '{{ two }}'\ntwo: '{{ one }}'\nflag: 'yes'\noff_: 'no'\nexpr: a == 1\n";

@@ -43,7 +43,7 @@ pub(super) const FILTERS: &[Filter] = &[
 
 /// How lists under the same key merge.
 #[derive(Clone, Copy)]
-enum Lists {
+pub(super) enum Lists {
     Replace,
     Keep,
     Append,
@@ -52,7 +52,7 @@ enum Lists {
     PrependNew,
 }
 
-fn lists(name: &str) -> Res<Lists> {
+pub(super) fn list_mode(name: &str) -> Res<Lists> {
     Ok(match name {
         "replace" => Lists::Replace,
         "keep" => Lists::Keep,
@@ -68,7 +68,7 @@ fn lists(name: &str) -> Res<Lists> {
 }
 
 /// Ansible's `merge_hash`: the second wins.
-fn merge(low: &Value, high: &Value, recursive: bool, mode: Lists) -> Res<Value> {
+pub(super) fn merge(low: &Value, high: &Value, recursive: bool, mode: Lists) -> Res<Value> {
     let mut map: Dict = pairs(low)?.into_iter().collect();
     for (key, value) in pairs(high)? {
         let merged = match map.get(&key) {
@@ -113,7 +113,7 @@ fn combine(c: &mut Call<'_, '_>) -> Res<Value> {
     let mut args = std::mem::take(&mut c.args);
     let recursive = args.take("recursive");
     let mode = args.take("list_merge");
-    let mode = lists(&text_or(mode.as_ref(), "replace", "`list_merge`")?)?;
+    let mode = list_mode(&text_or(mode.as_ref(), "replace", "`list_merge`")?)?;
     let recursive = flag(recursive.as_ref(), false);
     if let Some((name, _)) = args.kw.first() {
         return Err(fault(format!("unknown argument `{name}`"))

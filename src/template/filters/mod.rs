@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 mod choice;
 mod encode;
+mod general;
 pub(crate) mod hash;
 mod json;
 mod logic;
@@ -21,6 +22,7 @@ pub(crate) mod path;
 pub(crate) mod regex;
 pub(crate) mod sequence;
 mod sets;
+pub(crate) mod shape;
 mod text;
 mod time;
 mod wrap;
@@ -55,6 +57,7 @@ const fn with_markers(name: &'static str, run: fn(&mut Call<'_, '_>) -> Res<Valu
 static FAMILIES: &[&[Filter]] = &[
     choice::FILTERS,
     encode::FILTERS,
+    general::FILTERS,
     hash::FILTERS,
     json::FILTERS,
     logic::FILTERS,
@@ -65,6 +68,7 @@ static FAMILIES: &[&[Filter]] = &[
     regex::FILTERS,
     sequence::FILTERS,
     sets::FILTERS,
+    shape::FILTERS,
     text::FILTERS,
     time::FILTERS,
     wrap::FILTERS,

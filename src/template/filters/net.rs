@@ -272,7 +272,8 @@ fn one(value: &Value, query: &str, family: Option<u8>) -> Res<Value> {
     let is_network = net.addr() == net.network() && !host;
     let text = |ip: IpAddr| Value::from(ip.to_string());
     let with_prefix = |ip: IpAddr| Value::from(format!("{ip}/{}", net.prefix_len()));
-    let when = |yes: bool, value: Value| if yes { value } else { Value::from(false) };
+    // What is an address but does not answer the query is nothing; what is none is false.
+    let when = |yes: bool, value: Value| if yes { value } else { Value::from(()) };
     let edge = |n: i128| nth(&net.trunc(), n).map_or(Value::from(false), text);
     let small = net.max_prefix_len() - net.prefix_len() < 2;
     Ok(match query {
@@ -380,7 +381,7 @@ fn reverse_name(ip: IpAddr) -> String {
     }
 }
 
-/// `ipsubnet(prefix, index)`: how many, or which one.
+/// `ipsubnet(prefix, index)`: of a network how many smaller ones, or which one; of an address the networks it is in.
 fn ip_subnet(c: &mut Call<'_, '_>) -> Res<Value> {
     let [prefix, index] = c.bind(["query", "index"])?;
     let Some(net) = network(&str_of(&c.subject)?) else {
@@ -393,13 +394,28 @@ fn ip_subnet(c: &mut Call<'_, '_>) -> Res<Value> {
         .ok()
         .filter(|p| *p <= net.max_prefix_len())
         .ok_or_else(|| fault("the prefix is out of range"))?;
+    let alone = net.prefix_len() == net.max_prefix_len();
     let Some(index) = index.filter(|i| !i.is_none()) else {
+        if alone {
+            let found = IpNet::new(net.addr(), prefix);
+            return Ok(found.map_or(Value::from(false), |n| Value::from(n.trunc().to_string())));
+        }
         let count = 1_u128
             .checked_shl(u32::from(prefix.saturating_sub(net.prefix_len())))
             .unwrap_or(0);
         return Ok(Value::from(count.to_string()));
     };
     let index = int_or(Some(&index), 0, "the index")?;
+    if alone {
+        // From the prefix down to two addresses, counted from either end.
+        let all = i128::from(net.max_prefix_len()) - i128::from(prefix);
+        let n = if index < 0 { index + all } else { index };
+        let prefix = u8::try_from(i128::from(prefix) + n)
+            .ok()
+            .filter(|_| (0..all).contains(&n));
+        let found = prefix.and_then(|p| IpNet::new(net.addr(), p).ok());
+        return Ok(found.map_or(Value::from(false), |n| Value::from(n.trunc().to_string())));
+    }
     let whole = net.trunc();
     let step = 1_u128 << (whole.max_prefix_len() - prefix);
     let count = size(&whole) / step;

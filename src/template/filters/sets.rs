@@ -37,7 +37,7 @@ fn both(c: &mut Call<'_, '_>) -> Res<(Vec<Value>, Vec<Value>)> {
 }
 
 /// Items of `a` that are, or are not, among `b`.
-fn kept(a: Vec<Value>, b: Vec<Value>, among: bool) -> Res<Vec<Value>> {
+pub(super) fn kept(a: Vec<Value>, b: Vec<Value>, among: bool) -> Res<Vec<Value>> {
     // Scalars by hash, the rest one by one.
     let scalars: HashSet<Value> = b
         .iter()

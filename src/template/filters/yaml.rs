@@ -1,6 +1,8 @@
 //! YAML in and out, as PyYAML reads and writes it.
 
+mod analyze;
 mod emit;
+mod represent;
 
 use super::{Filter, filter, flag, listed, size_or};
 use crate::diag::Source;

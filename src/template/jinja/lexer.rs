@@ -1,5 +1,9 @@
 //! Tokens: data between tags, and what stands inside them; whitespace control as in Jinja2.
 
+mod escape;
+#[cfg(test)]
+mod tests;
+
 use super::{At, Syntax, SyntaxError};
 
 /// A token.
@@ -499,133 +503,9 @@ impl<'a> Lexer<'a> {
         let text = if self.syntax.raw_backslashes && in_variable {
             raw.to_owned()
         } else {
-            unescape(raw, At::new(start, self.pos))?
+            escape::unescape(raw, At::new(start, self.pos))?
         };
         self.push(Tok::Str(text), start);
         Ok(())
-    }
-}
-
-/// Python's `unicode-escape`.
-fn unescape(raw: &str, at: At) -> Result<String, SyntaxError> {
-    if !raw.contains('\\') {
-        return Ok(raw.to_owned());
-    }
-    let mut out = String::with_capacity(raw.len());
-    let mut chars = raw.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let Some(c) = chars.next() else {
-            out.push('\\');
-            break;
-        };
-        let hex = match c {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            _ => 0,
-        };
-        if hex > 0 {
-            let digits: String = chars.by_ref().take(hex).collect();
-            let code = u32::from_str_radix(&digits, 16)
-                .ok()
-                .filter(|_| digits.len() == hex)
-                .and_then(char::from_u32)
-                .ok_or_else(|| {
-                    SyntaxError::new(format!("truncated \\{c} escape in a string"), at)
-                })?;
-            out.push(code);
-            continue;
-        }
-        match c {
-            '\n' => {}
-            '\\' | '\'' | '"' => out.push(c),
-            'a' => out.push('\x07'),
-            'b' => out.push('\x08'),
-            'f' => out.push('\x0c'),
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            'v' => out.push('\x0b'),
-            '0'..='7' => {
-                let mut code = c as u32 - '0' as u32;
-                for _ in 0..2 {
-                    match chars.peek() {
-                        Some(d @ '0'..='7') => {
-                            code = code * 8 + (*d as u32 - '0' as u32);
-                            chars.next();
-                        }
-                        _ => break,
-                    }
-                }
-                out.extend(char::from_u32(code));
-            }
-            other => {
-                out.push('\\');
-                out.push(other);
-            }
-        }
-    }
-    Ok(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kinds(text: &str, syntax: &Syntax) -> String {
-        template(text, syntax)
-            .unwrap()
-            .into_iter()
-            .map(|(tok, _)| match tok {
-                Tok::Data(data) => format!("{data:?}"),
-                tok => tok.describe(syntax),
-            })
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-
-    #[test]
-    fn whitespace_control() {
-        let plain = Syntax {
-            trim_blocks: false,
-            ..Syntax::default()
-        };
-        let strip = Syntax {
-            lstrip_blocks: true,
-            ..Syntax::default()
-        };
-        for (syntax, text, want) in [
-            (&plain, "a {%- x -%} \n b", r#""a" `{%` `x` `%}` "b""#),
-            (&plain, "{% x %}\nb", r#"`{%` `x` `%}` "\nb""#),
-            (&strip, "a\n  {% x %}\nb", r#""a\n" `{%` `x` `%}` "b""#),
-            (&strip, "a\n  {%+ x %}\nb", r#""a\n  " `{%` `x` `%}` "b""#),
-            (&strip, "  {{ x }}\nb", r#""  " `{{` `x` `}}` "\nb""#),
-            (&strip, "a {# c #}\nb", r#""a " "b""#),
-            (
-                &strip,
-                "{% raw %}{{ x }}{% endraw %}\nb\n",
-                r#""{{ x }}" "b""#,
-            ),
-            (
-                &plain,
-                "{{ {'a': {'b': 1}} }}",
-                r#"`{{` `{` the string "a" `:` `{` the string "b" `:` `1` `}` `}` `}}`"#,
-            ),
-        ] {
-            assert_eq!(kinds(text, syntax), want, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn backslashes_stand_for_themselves_in_variables_only() {
-        let syntax = Syntax::default();
-        assert_eq!(
-            kinds(r"{{ '\n' }}{% '\n' %}", &syntax),
-            r#"`{{` the string "\\n" `}}` `{%` the string "\n" `%}`"#
-        );
     }
 }

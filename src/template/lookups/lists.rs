@@ -3,7 +3,8 @@
 use super::{Lookup, lookup};
 use crate::template::eval::Machine;
 use crate::template::eval::call::Args;
-use crate::template::filters::sequence::{cartesian, sub_elements};
+use crate::template::filters::sequence::sub_elements;
+use crate::template::filters::shape::cartesian;
 use crate::template::random::Random;
 use crate::template::value::data::{self, described, is_map, is_seq, items, pairs, tuple};
 use crate::template::value::undefined::{Res, check, fault};

@@ -16,7 +16,7 @@ mod overlay;
 mod password;
 mod process;
 mod sequence;
-mod tables;
+pub(crate) mod tables;
 mod vars;
 
 /// A lookup: terms and options in, a list out.

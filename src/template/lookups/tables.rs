@@ -15,7 +15,7 @@ pub(super) const LOOKUPS: &[Lookup] = &[lookup("ini", ini), lookup("csvfile", cs
 /// Sections and their options, as Python's `configparser` reads them.
 type Sections = Vec<(String, Vec<(String, Option<String>)>)>;
 
-fn parse_ini(text: &str, case_sensitive: bool) -> Res<Sections> {
+pub(crate) fn parse_ini(text: &str, case_sensitive: bool) -> Sections {
     let mut sections: Sections = vec![("DEFAULT".to_owned(), Vec::new())];
     for line in text.lines() {
         let bare = line.trim();
@@ -47,7 +47,7 @@ fn parse_ini(text: &str, case_sensitive: bool) -> Res<Sections> {
         };
         options.push((name, value));
     }
-    Ok(sections)
+    sections
 }
 
 fn ini(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
@@ -93,7 +93,7 @@ fn ini(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
             .map(|(_, v)| Value::from(v.as_str()))
             .or_else(|| default.clone());
         let path = find(m, "files", &file)?;
-        let sections = parse_ini(&read(m, &path)?, case_sensitive)?;
+        let sections = parse_ini(&read(m, &path)?, case_sensitive);
         let mut options: Vec<(String, Option<String>)> = Vec::new();
         let mut found = section == "DEFAULT";
         for (name, all) in &sections {
@@ -140,7 +140,7 @@ fn ini(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
 }
 
 /// Rows of a CSV text.
-fn rows(text: &str, delimiter: char) -> Vec<Vec<String>> {
+pub(crate) fn rows(text: &str, delimiter: char) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = Vec::new();
     let mut cell = String::new();

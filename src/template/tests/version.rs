@@ -112,7 +112,7 @@ enum Part {
 }
 
 /// `None` where Python cannot compare a number with a word.
-fn loose(a: &str, b: &str) -> Option<Ordering> {
+pub(crate) fn loose(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (loose_parts(a), loose_parts(b));
     for pair in a.iter().zip(&b) {
         let order = match pair {

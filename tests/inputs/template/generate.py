@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes what ansible-core makes of the templates in *.j2s into *.jsonl, for our tests to compare with.
 
-Run it by hand after adding lines, in an environment with ansible-core 2.19, jmespath, netaddr and passlib:
+Run it by hand after adding lines, in an environment with ansible-core 2.19, jmespath, netaddr and passlib, and with
+ANSIBLE_COLLECTIONS_PATH where ansible.utils and community.general are:
 
     python tests/inputs/template/generate.py
 

@@ -24,6 +24,8 @@
 //!   …
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{Fake, data, field, given, map, text};
@@ -81,7 +83,7 @@ fn decide(path: &Path, case: &Value) -> String {
         Ok(step) => step,
         Err(failure) => {
             line(&mut out, "refused", &failure.msg);
-            return hide(out, &fake);
+            return hide(&out, &fake);
         }
     };
     let host = field(case, "seen");
@@ -107,11 +109,11 @@ fn decide(path: &Path, case: &Value) -> String {
             }
         }
     }
-    hide(out, &fake)
+    hide(&out, &fake)
 }
 
 /// The controller's folder has another name each time.
-fn hide(out: String, fake: &Fake) -> String {
+fn hide(out: &str, fake: &Fake) -> String {
     out.replace(fake.folder.path().to_str().unwrap(), "FILES")
 }
 
@@ -264,14 +266,15 @@ fn answer(host: &Value, probe: &Probe) -> Answer {
         Probe::Unit(name) => {
             let entry =
                 named("units", name).or_else(|| named("units", name.trim_end_matches(".service")));
-            let mut unit: std::collections::HashMap<String, String> = entry
-                .map(|entry| {
+            let mut unit: std::collections::HashMap<String, String> = entry.map_or_else(
+                || [("LoadState".to_owned(), "not-found".to_owned())].into(),
+                |entry| {
                     map(&entry)
                         .into_iter()
                         .map(|(k, v)| (k, v.to_string()))
                         .collect()
-                })
-                .unwrap_or_else(|| [("LoadState".to_owned(), "not-found".to_owned())].into());
+                },
+            );
             unit.entry("Manager".into()).or_insert("systemd".into());
             Answer::Unit(unit)
         }

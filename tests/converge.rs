@@ -16,6 +16,8 @@
 //! check: test "$(cat x)" = hi   # the same behind all steps
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{Fake, data, field, given, map, text};

@@ -191,6 +191,9 @@ fn a_lab_lives_and_leaves_nothing() {
         "node2",
         "touch /root/mark; (sleep 0.5; systemctl poweroff) >/dev/null 2>&1 &",
     );
+    while lab.status().unwrap()[1].running {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let lab = up(NAME, 3);
     on(&lab, "node2", "test -e /root/mark");
 

@@ -837,7 +837,11 @@ impl Controller for StepController<'_> {
     }
 
     fn variable(&self, name: &str) -> Value {
-        self.scope.get(name).ok().flatten().unwrap_or(Value::UNDEFINED)
+        self.scope
+            .get(name)
+            .ok()
+            .flatten()
+            .unwrap_or(Value::UNDEFINED)
     }
 }
 

@@ -346,7 +346,9 @@ fn caps(path: &str, told: &str) -> Vec<Cap> {
             continue;
         };
         for name in last.0.split(',') {
-            out.push(Cap(name.to_owned(), last.1.clone(), last.2.clone()));
+            // libcap 2.26 and later write `=` for what was set with `+`.
+            let operator = last.1.replace('=', "+");
+            out.push(Cap(name.to_owned(), operator, last.2.clone()));
         }
     }
     out
@@ -419,7 +421,12 @@ impl Property {
             }
             Kind::Capability { wanted, present } => {
                 let mut now = caps(&self.path, told);
-                let has = now.contains(wanted);
+                let sum = Cap(
+                    wanted.0.clone(),
+                    wanted.1.replace('=', "+"),
+                    wanted.2.clone(),
+                );
+                let has = now.contains(&sum);
                 let named = now.iter().any(|cap| cap.0 == wanted.0);
                 let outcome =
                     Outcome::ok().with("state", if *present { "present" } else { "absent" });
@@ -444,9 +451,9 @@ impl Property {
         }
     }
 
-    fn told(&self, seen: &Seen) -> Result<(String, bool), Outcome> {
+    fn told(&self, seen: &Seen) -> Result<(String, bool), Box<Outcome>> {
         if seen.stat(&self.path, true).is_none() {
-            return Err(Outcome::failed(self.missing));
+            return Err(Outcome::failed(self.missing).into());
         }
         let same = match &self.same {
             None => false,
@@ -460,14 +467,10 @@ impl Property {
             }
             Some(super::probe::Answer::Script { stderr, .. }) => {
                 let text = String::from_utf8_lossy(stderr);
-                Err(Outcome::failed(
-                    text.lines()
-                        .last()
-                        .unwrap_or("it cannot be read")
-                        .to_owned(),
-                ))
+                let last = text.lines().last().unwrap_or("it cannot be read");
+                Err(Outcome::failed(last.to_owned()).into())
             }
-            _ => Err(Outcome::failed("it cannot be read")),
+            _ => Err(Outcome::failed("it cannot be read").into()),
         }
     }
 }
@@ -488,7 +491,7 @@ impl Step for Property {
     fn decide(&self, seen: &Seen) -> Decision {
         let (told, same) = match self.told(seen) {
             Ok(told) => told,
-            Err(outcome) => return Decision::Done(outcome),
+            Err(outcome) => return Decision::Done(*outcome),
         };
         let (mut outcome, change) = self.settle(&told, same);
         let Some(change) = change else {
@@ -530,10 +533,7 @@ mod tests {
             caps("/x", "/x = cap_net_raw,cap_chown+ep\n"),
             [cap("cap_net_raw"), cap("cap_chown")]
         );
-        assert_eq!(
-            caps("/x", "/x cap_net_raw=ep\n"),
-            [Cap("cap_net_raw".into(), "=".into(), "ep".into())]
-        );
+        assert_eq!(caps("/x", "/x cap_net_raw=ep\n"), [cap("cap_net_raw")]);
         assert!(caps("/x", "/x\n").is_empty() && caps("/x", "/x =\n").is_empty());
     }
 }

@@ -184,18 +184,16 @@ impl AssembleStep {
     }
 
     /// The step for what was put together.
-    fn assembled(&self, seen: &Seen) -> Result<Put, Outcome> {
+    fn assembled(&self, seen: &Seen) -> Result<Put, Box<Outcome>> {
         let (rc, mut rest) = seen.script(&self.listing()).unwrap_or((7, &[]));
-        let src = &self.src;
-        match rc {
-            0 => {}
-            9 => return Err(Outcome::failed(format!("Source ({src}) does not exist"))),
-            8 => {
-                return Err(Outcome::failed(format!(
-                    "Source ({src}) is not a directory"
-                )));
-            }
-            _ => return Err(Outcome::failed(format!("Source ({src}) cannot be read"))),
+        let wrong = match rc {
+            0 => None,
+            9 => Some("does not exist"),
+            8 => Some("is not a directory"),
+            _ => Some("cannot be read"),
+        };
+        if let Some(wrong) = wrong {
+            return Err(Outcome::failed(format!("Source ({}) {wrong}", self.src)).into());
         }
         let mut fragments = Vec::new();
         while !rest.is_empty() {
@@ -239,7 +237,7 @@ impl Step for AssembleStep {
     fn decide(&self, seen: &Seen) -> Decision {
         let put = match self.assembled(seen) {
             Ok(put) => put,
-            Err(outcome) => return Decision::Done(outcome),
+            Err(outcome) => return Decision::Done(*outcome),
         };
         match put.decide(seen) {
             Decision::Done(outcome) => Decision::Done(self.told(outcome, &put)),
@@ -254,7 +252,7 @@ impl Step for AssembleStep {
     fn finish(&self, before: &Seen, replies: &[Reply], after: &Seen) -> Outcome {
         match self.assembled(before) {
             Ok(put) => self.told(put.finish(before, replies, after), &put),
-            Err(outcome) => outcome,
+            Err(outcome) => *outcome,
         }
     }
 }

@@ -397,7 +397,7 @@ impl Wanted {
                 // The same job without a name gets this one.
                 match lines.iter().position(|line| *line == self.line) {
                     Some(i) if i > 0 && lines[i - 1] == format!("{MARK}None") => {
-                        lines[i - 1] = mark
+                        lines[i - 1] = mark;
                     }
                     Some(i) if i == 0 || !lines[i - 1].starts_with(MARK) => lines.insert(i, mark),
                     _ => lines.extend([mark, self.line.clone()]),

@@ -243,7 +243,7 @@ mod tests {
             decide(&[gid(5), ("non_unique", true.into())], Some(6)),
             "groupmod -g 5 -o g"
         );
-        assert_eq!(decide(&[absent.clone()], Some(6)), "groupdel g");
+        assert_eq!(decide(std::slice::from_ref(&absent), Some(6)), "groupdel g");
         assert_eq!(decide(&[absent], None), "done: ");
     }
 }

@@ -117,12 +117,12 @@ impl Wanted {
         let old = rule::text(seen, &self.file)?;
         let (rc, current) = rule::script(seen, &self.current())?;
         let current = (rc == 0).then_some(current);
-        let in_file = old
+        let mut in_file = old
             .iter()
             .flat_map(|text| text.lines())
             .filter_map(setting)
             .filter(|(k, _)| *k == self.name);
-        let in_file = in_file.last().map(|(_, value)| value.to_owned());
+        let in_file = in_file.next_back().map(|(_, value)| value.to_owned());
         let equal = |a: &str| a.split_whitespace().eq(self.value.split_whitespace());
         let right = current.as_deref().is_some_and(equal);
         let write = match (&in_file, self.present) {

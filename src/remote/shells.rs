@@ -217,12 +217,12 @@ impl<T: Transport> Shells<T> {
                 step.await?;
                 continue;
             };
+            // Asked after each step too: a shell that never falls silent leaves the timer no moment.
             match tokio::time::timeout_at(deadline.into(), step).await {
-                Ok(stepped) => stepped?,
-                Err(_) if kept.ready() => {
-                    kept.ended(End { rc: Some(124) });
-                }
-                Err(_) => break Err(escalate::silent(shell, kept, limit)),
+                Ok(stepped) if Instant::now() < deadline => stepped?,
+                Ok(Err(lost)) => return Err(lost),
+                _ if kept.ready() => kept.ended(End { rc: Some(124) }),
+                _ => break Err(escalate::silent(shell, kept, limit)),
             }
         };
         if outcome.is_err() {

@@ -309,7 +309,7 @@ impl Step for Unpack {
                 follow: true,
             },
         ];
-        for path in &self.creates {
+        if let Some(path) = &self.creates {
             probes.push(Probe::Path {
                 path: path.clone(),
                 follow: true,

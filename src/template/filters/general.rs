@@ -317,7 +317,13 @@ fn from_csv(c: &mut Call<'_, '_>) -> Res<Value> {
                 .map(|name| {
                     let cell = cells.next().map_or_else(
                         || Value::from(()),
-                        |cell| Value::from(if skip_space { cell.trim_start() } else { cell.as_str() }),
+                        |cell| {
+                            Value::from(if skip_space {
+                                cell.trim_start()
+                            } else {
+                                cell.as_str()
+                            })
+                        },
                     );
                     (name.clone(), cell)
                 })

@@ -54,6 +54,10 @@ impl Module for Fetch {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let src = args.text("src");
         let base = super::args::text(&controller.variable("playbook_dir"));

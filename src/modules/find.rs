@@ -82,6 +82,10 @@ impl Module for Find {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let limit = args.int("limit");
         if let Some(limit) = limit

@@ -81,6 +81,10 @@ impl Module for PackageFacts {
         &PACKAGES
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let known = |name: &String| matches!(name.as_str(), "auto" | "apt" | "dpkg");
         if !args.strings("manager").iter().any(known) {
@@ -141,6 +145,10 @@ fi
 impl Module for ServiceFacts {
     fn spec(&self) -> &'static Spec {
         &SERVICES
+    }
+
+    fn only_looks(&self) -> bool {
+        true
     }
 
     fn plan(&self, _args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
@@ -267,6 +275,10 @@ fn services(out: &str) -> IndexMap<String, Service> {
 impl Module for Getent {
     fn spec(&self) -> &'static Spec {
         &GETENT
+    }
+
+    fn only_looks(&self) -> bool {
+        true
     }
 
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {

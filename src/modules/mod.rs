@@ -316,6 +316,11 @@ pub trait Module: Sync {
     /// # Errors
     /// When the arguments make no sense together or a local file is missing.
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure>;
+
+    /// Whether it only looks at files: what it saw is nothing a run has left.
+    fn only_looks(&self) -> bool {
+        false
+    }
 }
 
 /// A module with its arguments, for one host and one loop item.

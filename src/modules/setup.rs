@@ -59,6 +59,10 @@ impl Module for Setup {
         &SETUP
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let names = args.strings("gather_subset");
         let subset = Subset::new(&names).map_err(|why| Failure::of("gather_subset", why))?;
@@ -112,6 +116,10 @@ impl Step for Gather {
 impl Module for Ping {
     fn spec(&self) -> &'static Spec {
         &PING
+    }
+
+    fn only_looks(&self) -> bool {
+        true
     }
 
     fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {

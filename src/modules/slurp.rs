@@ -32,6 +32,10 @@ impl Module for Slurp {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         Ok(Box::new(SlurpStep {
             src: args.text("src"),

@@ -51,6 +51,10 @@ impl Module for Stat {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         Ok(Box::new(StatStep {
             path: args.text("path"),

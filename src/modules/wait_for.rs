@@ -68,6 +68,10 @@ impl Module for WaitFor {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let state = args.text("state");
         let (port, path) = (args.int("port"), args.str("path"));

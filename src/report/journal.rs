@@ -5,6 +5,7 @@
 
 use super::event::{Status, StepEnd};
 use super::{Event, Reporter, json};
+use crate::modules;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -88,11 +89,21 @@ impl Receipt {
         } else {
             &end.after
         };
-        for (what, answer) in known {
+        let looked = modules::find(&end.task.module).is_some_and(modules::Module::only_looks);
+        for (what, answer) in known.iter().filter(|_| !looked) {
             let Some((kind, path)) = what.split_once(' ') else {
                 continue;
             };
-            if kind.starts_with("sha") || kind == "md5" {
+            if kind == "path" && answer == "-" {
+                let under = |name: &str| {
+                    name.strip_prefix(path)
+                        .is_some_and(|rest| rest.starts_with('/'))
+                };
+                self.files.retain(|name, _| !under(name));
+                if let Some(known) = self.files.get_mut(path) {
+                    answer.clone_into(known);
+                }
+            } else if kind.starts_with("sha") || kind == "md5" {
                 let value = if answer == "-" {
                     "-".to_owned()
                 } else {
@@ -254,5 +265,51 @@ impl Reporter for Journal {
                 self.dir.display()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::event::TaskInfo;
+    use std::sync::Arc;
+
+    fn left(steps: &[(&str, &[(&str, &str)])]) -> Vec<(String, String)> {
+        let mut receipt = Receipt::default();
+        for (module, seen) in steps {
+            receipt.take(&StepEnd {
+                task: Arc::new(TaskInfo {
+                    module: (*module).to_owned(),
+                    ..TaskInfo::default()
+                }),
+                before: seen
+                    .iter()
+                    .map(|(what, answer)| ((*what).to_owned(), (*answer).to_owned()))
+                    .collect(),
+                ..StepEnd::default()
+            });
+        }
+        receipt.files.into_iter().collect()
+    }
+
+    #[test]
+    fn files_that_were_only_looked_at_are_not_kept() {
+        let seen: &[(&str, &str)] = &[("sha256 /a", "aa")];
+        assert_eq!(left(&[("slurp", seen), ("stat", seen)]), []);
+        assert_eq!(
+            left(&[("copy", seen)]),
+            [("/a".to_owned(), "sha256:aa".to_owned())]
+        );
+    }
+
+    #[test]
+    fn what_was_removed_is_expected_to_stay_away() {
+        let kept = left(&[
+            ("copy", &[("sha256 /d/a", "aa")]),
+            ("copy", &[("sha256 /b", "bb")]),
+            ("file", &[("path /d", "-")]),
+            ("file", &[("path /b", "-")]),
+        ]);
+        assert_eq!(kept, [("/b".to_owned(), "-".to_owned())]);
     }
 }

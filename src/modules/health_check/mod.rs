@@ -93,6 +93,10 @@ impl Module for HealthCheck {
         &SPEC
     }
 
+    fn only_looks(&self) -> bool {
+        true
+    }
+
     fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         Ok(Box::new(Check {
             what: What::new(args)?,

@@ -173,7 +173,7 @@ impl Chain {
 fn role_magic(outer: &Magic, used: &RoleUse) -> Magic {
     let mut values = outer.values.clone();
     let role = &used.role;
-    let path = role.path.display().to_string();
+    let path = crate::playbook::absolute(&role.path);
     values.insert("role_name".into(), role.name.as_str().into());
     values.insert("ansible_role_name".into(), role.name.as_str().into());
     values.insert("role_path".into(), path.into());

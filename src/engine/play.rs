@@ -397,7 +397,7 @@ fn magic(
         ("play_hosts".into(), names(&alive)),
         (
             "playbook_dir".into(),
-            Value::from(play.dir.display().to_string()),
+            Value::from(crate::playbook::absolute(&play.dir)),
         ),
         (
             "role_names".into(),

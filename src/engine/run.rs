@@ -91,7 +91,9 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
     for (host, facts) in run.facts {
         let mut state = HostState::default();
         state.add_facts(facts, false);
-        carried.states.insert(host.as_str().into(), state);
+        let host: Arc<str> = host.into();
+        context.shared.publish(&host, &state);
+        carried.states.insert(host, state);
     }
     let started = Instant::now();
     let names = context.inventory.host_names();

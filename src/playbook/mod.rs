@@ -109,3 +109,11 @@ pub fn load_role(
     };
     Ok((brought.used, block, brought.handlers))
 }
+
+/// A path as playbooks see it, in `playbook_dir` and the like: absolute, as in Ansible.
+pub(crate) fn absolute(path: &std::path::Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_path_buf())
+        .display()
+        .to_string()
+}

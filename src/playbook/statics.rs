@@ -21,10 +21,9 @@ pub(super) fn render(
     role_path: Option<&Path>,
 ) -> Result<String, String> {
     let mut context: HashMap<&str, Value> = HashMap::new();
-    let dir = playbook_dir.display().to_string();
-    context.insert("playbook_dir", Value::from(dir));
+    context.insert("playbook_dir", Value::from(super::absolute(playbook_dir)));
     if let Some(path) = role_path {
-        context.insert("role_path", Value::from(path.display().to_string()));
+        context.insert("role_path", Value::from(super::absolute(path)));
     }
     for (name, node) in layers.iter().flat_map(|layer| layer.iter()) {
         context.insert(name, yaml::plain(node));

@@ -104,12 +104,12 @@ impl Receipt {
                     answer.clone_into(known);
                 }
             } else if kind.starts_with("sha") || kind == "md5" {
-                let value = if answer == "-" {
-                    "-".to_owned()
-                } else {
-                    format!("{kind}:{answer}")
-                };
-                self.files.insert(path.to_owned(), value);
+                if answer != "-" {
+                    self.files
+                        .insert(path.to_owned(), format!("{kind}:{answer}"));
+                } else if let Some(known) = self.files.get_mut(path) {
+                    answer.clone_into(known);
+                }
             }
         }
         if end.task.module == "setup"

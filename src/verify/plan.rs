@@ -98,9 +98,23 @@ pub fn plan(
     let mut facts = HashMap::new();
     let source = Source::new("<verify>", "");
     let span = Span::head(&source);
-    for (host, marks) in &carries {
-        let receipt = Receipt::load(state, host)
+    let mut gather = false;
+    for host in inventory.host_names() {
+        let receipt = Receipt::load(state, &host)
             .map_err(|why| vec![Diagnostic::plain(format!("{why:#}"))])?;
+        let known = !receipt.facts.is_empty();
+        if known {
+            // Those of hosts that are not looked at too: `hostvars` may lead there.
+            let kept = receipt
+                .facts
+                .into_iter()
+                .map(|(name, fact)| (name, Value::from(minijinja::value::Serde(fact))));
+            facts.insert(host.clone(), kept.collect());
+        }
+        let Some(marks) = carries.get(&host) else {
+            continue;
+        };
+        gather |= !known;
         let marks = marks
             .iter()
             .map(|mark| Node::string(mark.as_str(), &span))
@@ -115,20 +129,12 @@ pub fn plan(
             span: span.clone(),
         };
         host_vars.insert(
-            host.clone(),
+            host,
             VarMap::from_iter([(CARRIES.into(), seq(marks)), (FILES.into(), seq(files))]),
         );
-        if !receipt.facts.is_empty() {
-            let known = receipt
-                .facts
-                .into_iter()
-                .map(|(name, fact)| (name, Value::from(minijinja::value::Serde(fact))));
-            facts.insert(host.clone(), known.collect());
-        }
     }
     body.push(Item::Block(Arc::new(left_by_apply(&span, &first.base))));
     let names: Vec<&str> = carries.keys().map(String::as_str).collect();
-    let gather = facts.len() < carries.len();
     let play = Play {
         span: span.clone(),
         dir: first.dir.clone(),

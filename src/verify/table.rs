@@ -29,13 +29,14 @@ pub struct Table {
 const FILES: &str = "files";
 
 impl Table {
-    /// Hosts and their checks, in the order they were seen.
+    /// Hosts and their checks, in the inventory's order.
     #[must_use]
     pub fn hosts(&self) -> IndexMap<String, Vec<Check>> {
-        self.hosts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .filter(|(_, checks)| !checks.is_empty())
+            .map(|(host, checks)| (host.clone(), checks.clone()))
+            .collect()
     }
 
     /// Whether anything was checked and everything holds.
@@ -163,6 +164,12 @@ impl Reporter for Table {
         match event {
             Event::Item(end) => self.take(end, true),
             Event::Task(end) => self.take(end, false),
+            Event::RunStart { hosts, .. } => {
+                let mut all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+                for host in hosts {
+                    all.entry(host.clone()).or_default();
+                }
+            }
             _ => {}
         }
     }

@@ -63,7 +63,9 @@ pub(super) fn run(args: ApplyArgs) -> Result<ExitCode> {
     options.tags = args.tags;
     options.skip_tags = args.skip_tags;
     options.force_handlers = args.force_handlers;
-    let journal = Journal::open(&state_dir(&args.hosts.inventory))
+    let state = state_dir(&args.hosts.inventory);
+    options.due = Some(state.join("due"));
+    let journal = Journal::open(&state)
         .context("the run journal cannot be written (set MINI_PLAY_STATE to a folder that can)")?;
     let verbosity = args.hosts.verbose;
     let shown: Box<dyn Reporter> = match args.output {

@@ -36,6 +36,8 @@ pub struct Options {
     pub become_method: Option<String>,
     /// `-K`.
     pub become_password: Option<crate::remote::Secret>,
+    /// Folder where handlers that are due are kept until they have run; without one they are lost when a run breaks off.
+    pub due: Option<std::path::PathBuf>,
     /// `--force-handlers`.
     pub force_handlers: bool,
     /// `--limit`.
@@ -58,6 +60,7 @@ impl Default for Options {
             become_user: None,
             become_method: None,
             become_password: None,
+            due: None,
             force_handlers: false,
             limit: None,
             start_at: None,

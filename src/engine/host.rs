@@ -2,6 +2,7 @@
 
 use super::context::HostContext;
 use super::control::Control;
+use super::due::Due;
 use super::fingerprint::fingerprint;
 use super::position::{Ended, Key, Position, TaskEnd};
 use super::prepare::{HostStep, Prepared, failed, judge, number};
@@ -55,6 +56,9 @@ struct Driver {
     looked: Looked,
     ready: HashMap<Key, HostStep>,
     acted: VecDeque<(Acted, Duration)>,
+    due: Due,
+    /// Handlers of the steps that are being carried out.
+    promised: Vec<usize>,
     recap: HostRecap,
     left: Left,
     end_play: bool,
@@ -69,8 +73,17 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         host: cx.host.to_string(),
         ..HostRecap::default()
     };
+    let options = &cx.run.options;
+    let folder = options.due.as_deref().filter(|_| !options.check);
+    let file = std::path::Path::new(&cx.play.span.source.name);
+    let title = cx.play.base.name.as_ref().unwrap_or(&cx.play.hosts);
+    let title = title.as_str().unwrap_or_default();
+    let play = format!("{}: {title}", crate::playbook::absolute(file));
+    let due = Due::open(folder, &cx.host, play);
     let mut driver = Driver {
         cx,
+        due,
+        promised: Vec::new(),
         position,
         cache,
         looked: Looked::new(),
@@ -83,7 +96,9 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         at: Place::new(),
         shown: None,
     };
+    driver.claim();
     while driver.step().await {}
+    driver.settle();
     driver.publish();
     driver.cx.board.end(&driver.cx.host);
     if driver.position.walk.dead && driver.left == Left::Done {
@@ -143,6 +158,44 @@ impl Driver {
         {
             progress.items.clone_from(&step.items);
         }
+    }
+
+    /// Handlers that an earlier run left due are notified again.
+    fn claim(&mut self) {
+        let handlers = Arc::clone(self.position.walk.handlers());
+        for (index, name) in self.due.claim(&handlers) {
+            self.position.walk.notify(index);
+            self.tell(format!(
+                "handler `{name}` is still due from an earlier run that did not come to it"
+            ));
+        }
+    }
+
+    /// Writes down which handlers are due.
+    fn keep_due(&mut self) {
+        let handlers = Arc::clone(self.position.walk.handlers());
+        let walk = self.position.walk.due();
+        let due: Vec<usize> = walk.chain(self.promised.iter().copied()).collect();
+        if let Err(why) = self.due.keep(due, &handlers) {
+            self.tell(format!("the handlers that are due cannot be kept: {why}"));
+        }
+    }
+
+    /// At the end of the play.
+    fn settle(&mut self) {
+        if self.left == Left::Done && !self.position.walk.dead {
+            for name in self.due.give_up() {
+                self.tell(format!(
+                    "handler `{name}` was due from an earlier run, and this play has none of that name any more"
+                ));
+            }
+        }
+        self.keep_due();
+    }
+
+    fn tell(&self, text: String) {
+        let host = Some(Arc::clone(&self.cx.host));
+        self.cx.run.emit(Event::Warning { host, text });
     }
 
     fn publish(&self) {
@@ -292,6 +345,10 @@ impl Driver {
             self.ready.entry(key).or_insert(planned);
         }
         self.show(&step.info);
+        let segments = ahead.turns.iter().flat_map(|turn| &turn.segments);
+        self.promised
+            .extend(segments.flat_map(|segment| segment.notifies.iter().copied()));
+        self.keep_due();
         self.ready.insert(step.key.clone(), step.clone());
         let view = (Arc::clone(&step.target), step.who.clone());
         let asked = step.step.probes();
@@ -469,6 +526,10 @@ impl Driver {
             self.cx.run.emit(Event::Warning { host, text });
             self.cache.forget_all(target);
             self.acted.clear();
+            // What was under way may have been done: then nobody will see it change, and its handlers are due all the same.
+            for index in std::mem::take(&mut self.promised) {
+                self.position.walk.notify(index);
+            }
             tokio::time::sleep(Duration::from_secs(1 << self.reconnects)).await;
             return true;
         }
@@ -577,6 +638,12 @@ impl Driver {
         }
         let event = self.event(progress.info, total, fallout);
         self.cx.run.emit(Event::Task(Box::new(event)));
+        let under_way = self.acted.iter().map(|(acted, _)| &acted.segment);
+        self.promised = under_way
+            .flat_map(|segment| segment.notifies.iter().copied())
+            .collect();
+        self.claim();
+        self.keep_due();
     }
 
     fn warn(&self, item: &ItemResult) {

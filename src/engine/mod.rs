@@ -3,12 +3,14 @@
 //! - `walk` says which task is next; `chain` what it inherits; `position` is a walk with what was learned.
 //! - `prepare` renders the task at a position into a step; `control` carries out the modules that are the engine's own.
 //! - `turn` plans ahead over a copy of the position and packs probes and actions into one script.
+//! - `due` keeps the handlers that are due from run to run.
 //! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
 
 mod board;
 mod chain;
 mod context;
 mod control;
+mod due;
 mod fingerprint;
 mod host;
 mod includes;

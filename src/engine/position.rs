@@ -271,6 +271,7 @@ impl Position {
             }
             Control::EndHost => {
                 let ended = self.commit(cx, ok);
+                self.walk.forgive();
                 self.walk.end();
                 return Some(ended);
             }
@@ -374,6 +375,10 @@ impl Position {
             progress,
         };
         let task = &end.progress.stop.task;
+        let failed = matches!(end.total.status, Status::Failed | Status::Unreachable);
+        if end.progress.stop.handler && (!failed || end.total.ignored) {
+            self.walk.handled();
+        }
         if end.total.status == Status::Changed {
             end.unknown_handlers = self.notify(cx, &end.progress.stop);
         }
@@ -403,23 +408,41 @@ impl Position {
 
     /// Notifies the handlers a task names; gives back names that no handler has.
     fn notify(&mut self, cx: &HostContext, stop: &Stop) -> Vec<String> {
-        let mut unknown = Vec::new();
-        let names = stop.chain.all(&stop.task, |base| &base.notify);
-        for node in names.into_iter().chain(&stop.task.notify) {
-            for name in cx.texts(self, stop, node) {
-                if !self.notify_one(cx, &name) {
-                    unknown.push(name);
-                }
-            }
+        let (found, unknown) = self.named(cx, stop);
+        for index in found {
+            self.walk.notify(index);
         }
         unknown
     }
 
-    fn notify_one(&mut self, cx: &HostContext, wanted: &str) -> bool {
-        let handlers = Arc::clone(self.walk.handlers());
+    /// Handlers that the task at hand notifies when it changes something.
+    pub(crate) fn would_notify(&self, cx: &HostContext) -> Vec<usize> {
+        self.progress
+            .as_ref()
+            .map(|progress| self.named(cx, &progress.stop).0)
+            .unwrap_or_default()
+    }
+
+    /// The handlers a task names, and the names that no handler has.
+    fn named(&self, cx: &HostContext, stop: &Stop) -> (Vec<usize>, Vec<String>) {
+        let (mut found, mut unknown) = (Vec::new(), Vec::new());
+        let names = stop.chain.all(&stop.task, |base| &base.notify);
+        for node in names.into_iter().chain(&stop.task.notify) {
+            for name in cx.texts(self, stop, node) {
+                let some = self.handlers_called(cx, &name);
+                if some.is_empty() {
+                    unknown.push(name);
+                }
+                found.extend(some);
+            }
+        }
+        (found, unknown)
+    }
+
+    fn handlers_called(&self, cx: &HostContext, wanted: &str) -> Vec<usize> {
         let mut by_name = None;
-        let mut any = false;
-        for (index, handler) in handlers.iter().enumerate() {
+        let mut found = Vec::new();
+        for (index, handler) in self.walk.handlers().iter().enumerate() {
             let stop = Stop {
                 task: Arc::clone(&handler.task),
                 chain: Arc::clone(&handler.chain),
@@ -431,8 +454,7 @@ impl Position {
                 .iter()
                 .any(|node| cx.texts(self, &stop, node).iter().any(|t| t == wanted));
             if listens {
-                self.walk.notify(index);
-                any = true;
+                found.push(index);
             }
             let Some(node) = &handler.task.base.name else {
                 continue;
@@ -451,11 +473,8 @@ impl Position {
                 by_name = Some(index);
             }
         }
-        if let Some(index) = by_name {
-            self.walk.notify(index);
-            any = true;
-        }
-        any
+        found.extend(by_name);
+        found
     }
 }
 

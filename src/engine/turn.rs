@@ -138,6 +138,8 @@ pub(crate) struct Segment {
     pub before: Seen,
     /// Its probes, asked again behind its actions.
     pub probes: Vec<Probe>,
+    /// Handlers that are due when it changes something.
+    pub notifies: Vec<usize>,
 }
 
 /// What to do in one exchange with one view of one host.
@@ -326,7 +328,9 @@ impl Planner<'_> {
                 });
                 let barrier = step.barrier;
                 self.effects.extend(plan.effects.iter().cloned());
+                let notifies = self.position.would_notify(&self.cx);
                 self.segments.push(Segment {
+                    notifies,
                     step,
                     plan,
                     before,

@@ -112,6 +112,9 @@ pub(crate) struct Walk {
     current: Option<Stop>,
     handlers: Arc<Vec<Handler>>,
     notified: BTreeSet<usize>,
+    /// Handlers that were begun and have not ended well.
+    unfinished: BTreeSet<usize>,
+    running: Option<usize>,
     /// Handlers that may have been notified by steps whose result is only assumed.
     pub maybe_notified: bool,
     /// Handlers were flushed while some may have been notified: what follows is not certain.
@@ -139,6 +142,8 @@ impl Walk {
             current: None,
             handlers: Arc::default(),
             notified: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
+            running: None,
             maybe_notified: false,
             doubtful: false,
             dead: false,
@@ -168,6 +173,24 @@ impl Walk {
     /// Marks a handler as notified.
     pub(crate) fn notify(&mut self, index: usize) {
         self.notified.insert(index);
+    }
+
+    /// The handler at hand has ended well.
+    pub(crate) fn handled(&mut self) {
+        if let Some(index) = self.running.take() {
+            self.unfinished.remove(&index);
+        }
+    }
+
+    /// Handlers that have yet to run, and those that failed.
+    pub(crate) fn due(&self) -> impl Iterator<Item = usize> + '_ {
+        self.notified.union(&self.unfinished).copied()
+    }
+
+    /// Forgets what is due: the play was ended on purpose.
+    pub(crate) fn forgive(&mut self) {
+        self.notified.clear();
+        self.unfinished.clear();
     }
 
     /// The task to do next; `None` at the end of the play.
@@ -369,6 +392,8 @@ impl Walk {
         frame.at = index + 1;
         self.doubtful |= self.maybe_notified;
         self.notified.remove(&index);
+        self.unfinished.insert(index);
+        self.running = Some(index);
         if let Some(handler) = self.handlers.get(index) {
             self.current = Some(Stop {
                 task: Arc::clone(&handler.task),

@@ -182,6 +182,7 @@ impl Journal {
         private_dir(state)?;
         private_dir(&dir)?;
         private_dir(&state.join("receipts"))?;
+        private_dir(&state.join("due"))?;
         // A full disk shows here rather than in the middle of the run.
         private_file(&dir.join("run.jsonl"))?
             .write_all(b"")

@@ -49,7 +49,7 @@ test: setup
 
 # The whole stack on lab hosts of three Debian releases and as a cluster: about a quarter of an hour.
 test-stack: setup
-	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --test-threads=1 --nocapture
+	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --nocapture
 
 clean: demo-down
 	cargo clean

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether to run; prints why not.
@@ -28,11 +28,28 @@ fn wanted() -> bool {
     true
 }
 
-/// One stack at a time: the machine is small.
-fn alone() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// At most two stacks at a time: much of a stack's time is waiting, but the machine may be small.
+struct Turn;
+
+static TURNS: (Mutex<u32>, Condvar) = (Mutex::new(2), Condvar::new());
+
+impl Turn {
+    fn wait() -> Self {
+        let free = TURNS.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = TURNS
+            .1
+            .wait_while(free, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TURNS.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        TURNS.1.notify_one();
+    }
 }
 
 /// The stand-ins' program, built once.
@@ -56,7 +73,7 @@ struct Stack {
     lab: Option<Lab>,
     dir: tempfile::TempDir,
     server: Child,
-    _alone: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Drop for Stack {
@@ -121,7 +138,7 @@ impl std::fmt::Display for Said {
 
 impl Stack {
     fn new(name: &'static str, release: &str, hosts: u32, groups: &str) -> Self {
-        let alone = alone();
+        let turn = Turn::wait();
         // What an earlier run left behind is in nobody's way.
         Lab::down(name, &|_| ()).unwrap();
         let options = LabOptions {
@@ -158,7 +175,7 @@ impl Stack {
             lab: Some(lab),
             dir,
             server,
-            _alone: alone,
+            _turn: turn,
         }
     }
 
@@ -420,4 +437,58 @@ fn every_way_to_become_root_works() {
     assert_eq!(wrong.code, 2, "{wrong}");
     assert!(wrong.took < Duration::from_secs(15), "{wrong}");
     assert!(!wrong.out.contains("=wrong"), "{wrong}");
+    one_run_at_a_time(&stack);
+}
+
+/// While one run changes a host another is refused, whoever it is; when the first is gone, killed even, the way is free.
+fn one_run_at_a_time(stack: &Stack) {
+    let play = stack.dir.path().join("slow.yml");
+    std::fs::write(
+        &play,
+        "- hosts: all\n  gather_facts: false\n  become: true\n  tasks:\n    - command: sh -c 'touch /root/begun-{{ n }}; sleep {{ n }}'\n",
+    )
+    .unwrap();
+    let play = play.to_str().unwrap();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_mini-play"))
+        .args(["apply", "-p", play, "-e"])
+        .arg("n=12 ansible_user=student ansible_become_password=student")
+        .arg(stack.dir.path().join("inventory"))
+        .env("MINI_PLAY_STATE", stack.dir.path().join("state"))
+        .env("USER", "alice")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    stack.on(
+        "node1",
+        "until test -e /root/begun-12; do sleep 0.1; done; ls -l /run/lock",
+    );
+    let args = ["apply", "-p", play, "-e", "n=0 ansible_user=root"];
+    let refused = stack.run(&args);
+    assert_eq!(refused.code, 2, "{refused}");
+    assert!(
+        refused
+            .out
+            .contains("another run is at work on this host: mini-play of alice@"),
+        "{refused}"
+    );
+    let forced = stack.run(&[&args[..], &["--no-lock"]].concat());
+    assert_eq!(forced.code, 0, "{forced}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // The command of the first is still at work; when it has ended, its shell finds the line gone.
+    let mut free = stack.run(&args);
+    for _ in 0..60 {
+        if free.code == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        free = stack.run(&args);
+    }
+    assert_eq!(free.code, 0, "{free}");
+    assert_eq!(
+        stack.on("node1", "ls /run/lock | grep -c mini-play || :"),
+        "0"
+    );
 }

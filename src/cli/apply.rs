@@ -39,6 +39,10 @@ pub(super) struct ApplyArgs {
     /// Run notified handlers on hosts that failed, too
     #[arg(long)]
     force_handlers: bool,
+
+    /// Change hosts even while another run is at work on them
+    #[arg(long)]
+    no_lock: bool,
     /// Read and check everything, connect to nothing
     #[arg(long)]
     syntax_check: bool,
@@ -63,6 +67,7 @@ pub(super) fn run(args: ApplyArgs) -> Result<ExitCode> {
     options.tags = args.tags;
     options.skip_tags = args.skip_tags;
     options.force_handlers = args.force_handlers;
+    options.lock = (!args.check && !args.no_lock).then(lock);
     let state = state_dir(&args.hosts.inventory);
     options.due = Some(state.join("due"));
     let journal = Journal::open(&state)
@@ -101,6 +106,26 @@ pub(super) fn run(args: ApplyArgs) -> Result<ExitCode> {
         summary
     })?;
     Ok(ExitCode::from(code(&summary)))
+}
+
+/// This run, for others that find a host locked.
+fn lock() -> engine::Lock {
+    let now = time::OffsetDateTime::now_utc();
+    let since = now
+        .replace_nanosecond(0)
+        .unwrap_or(now)
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default();
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
+    let node = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let pid = std::process::id();
+    engine::Lock {
+        run: format!("{node}-{pid}-{}", now.unix_timestamp_nanos()),
+        who: format!("mini-play of {user}@{node}, pid {pid}, since {since}"),
+    }
 }
 
 /// The exit code of a run.

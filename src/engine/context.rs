@@ -36,6 +36,8 @@ pub struct Options {
     pub become_method: Option<String>,
     /// `-K`.
     pub become_password: Option<crate::remote::Secret>,
+    /// What to lock hosts with while they are changed; without it they are not locked.
+    pub lock: Option<Lock>,
     /// Folder where handlers that are due are kept until they have run; without one they are lost when a run breaks off.
     pub due: Option<std::path::PathBuf>,
     /// `--force-handlers`.
@@ -46,6 +48,15 @@ pub struct Options {
     pub start_at: Option<String>,
     /// Number of `-v`.
     pub verbosity: u8,
+}
+
+/// Who locks hosts.
+#[derive(Debug, Clone)]
+pub struct Lock {
+    /// The run, unlike any other.
+    pub run: String,
+    /// What another run that finds the host locked is told.
+    pub who: String,
 }
 
 impl Default for Options {
@@ -61,6 +72,7 @@ impl Default for Options {
             become_method: None,
             become_password: None,
             due: None,
+            lock: None,
             force_handlers: false,
             limit: None,
             start_at: None,

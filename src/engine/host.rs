@@ -360,18 +360,8 @@ impl Driver {
             let opaque = turn.segments.iter().any(|segment| segment.plan.opaque);
             let started = Instant::now();
             let (target, who) = turn.view.clone();
-            let replies = self
-                .cx
-                .run
-                .links
-                .turn(
-                    &self.cx,
-                    &target,
-                    &who,
-                    turn.password.clone(),
-                    turn.chunks(),
-                )
-                .await;
+            let run = Arc::clone(&self.cx.run);
+            let replies = run.links.turn(&self.cx, &target, &who, &turn).await;
             let replies = match replies {
                 Ok(replies) => replies,
                 Err(error) => return self.broken(&step, &target, &error, opaque).await,
@@ -547,7 +537,7 @@ impl Driver {
         let mut result = step.result(Outcome::failed(error.message.clone()));
         result.hint.clone_from(&error.hint);
         // Being refused by sudo is a failure of the step, not of the line.
-        result.unreachable = error.kind != LinkErrorKind::Become;
+        result.unreachable = !matches!(error.kind, LinkErrorKind::Become | LinkErrorKind::Locked);
         if target != &*self.cx.host {
             result.delegate = Some(target.to_owned());
         }

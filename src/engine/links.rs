@@ -1,12 +1,14 @@
 //! The connections of a run: one per host, opened when first needed, shared by all that delegate to it.
 
 use super::context::HostContext;
+use super::lock;
 use super::prepare::{text, var};
+use super::turn::Turn;
 use crate::modules::args::to_bool;
 use crate::remote::{
-    BecomePassword, Boxed, Chunk, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply,
-    Secret, Stats, Target,
+    Boxed, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply, Secret, Stats, Target,
 };
+use crate::report::Event;
 use crate::template::TemplateError;
 use crate::vars::{Access, HostState, Layer, Parts, StepScope};
 use minijinja::Value;
@@ -41,7 +43,8 @@ pub struct ConnectionDefaults {
 
 enum Slot {
     Closed,
-    Open(Box<dyn Link>),
+    /// The connection, and whether it leads to this machine.
+    Open(Box<dyn Link>, bool),
 }
 
 /// See the module.
@@ -78,8 +81,7 @@ impl Links {
         cx: &HostContext,
         target: &Arc<str>,
         who: &Identity,
-        password: BecomePassword,
-        chunks: Vec<Chunk>,
+        turn: &Turn,
     ) -> Result<Vec<Reply>, LinkError> {
         let slot = self.slot(target);
         let mut slot = slot.lock().await;
@@ -92,20 +94,40 @@ impl Links {
                     format!("connection variables: {error}"),
                 )
             })?;
-            *slot = Slot::Open((self.connector)(described).await?);
+            let local = described.local;
+            *slot = Slot::Open((self.connector)(described).await?, local);
         }
-        let Slot::Open(link) = &mut *slot else {
+        let Slot::Open(link, local) = &mut *slot else {
             return Err(LinkError::new(
                 LinkErrorKind::Lost,
                 "the connection is closed",
             ));
         };
-        link.set_become_password(who, password);
-        let result = link.turn(who, chunks).await;
+        link.set_become_password(who, turn.password.clone());
+        let mut chunks = turn.chunks();
+        // Whoever is at work on this machine is in nobody's way, as with other programs here.
+        let lock = cx.run.options.lock.as_ref();
+        let lock = lock.filter(|_| !*local && !turn.segments.is_empty());
+        if let Some(lock) = lock {
+            chunks.insert(0, lock::chunk(&lock.run, &lock.who));
+        }
+        let mut result = link.turn(who, chunks).await;
+        if let (Ok(replies), Some(_)) = (&mut result, lock)
+            && !replies.is_empty()
+        {
+            match lock::taken(&replies.remove(0)) {
+                Ok(None) => {}
+                Ok(Some(text)) => cx.run.emit(Event::Warning {
+                    host: Some(Arc::clone(&cx.host)),
+                    text,
+                }),
+                Err(held) => result = Err(held),
+            }
+        }
         self.note(target, link.stats());
         if let Err(error) = &result
             && matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Protocol)
-            && let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed)
+            && let Slot::Open(link, _) = std::mem::replace(&mut *slot, Slot::Closed)
         {
             self.settle(target);
             link.close().await;
@@ -147,7 +169,7 @@ impl Links {
     pub(crate) async fn reset(&self, host: &Arc<str>) {
         let slot = self.slot(host);
         let mut slot = slot.lock().await;
-        if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
+        if let Slot::Open(link, _) = std::mem::replace(&mut *slot, Slot::Closed) {
             self.settle(host);
             link.close().await;
         }
@@ -162,7 +184,9 @@ impl Links {
         let mut closing = tokio::task::JoinSet::new();
         for slot in slots {
             closing.spawn(async move {
-                if let Slot::Open(link) = std::mem::replace(&mut *slot.lock().await, Slot::Closed) {
+                if let Slot::Open(link, _) =
+                    std::mem::replace(&mut *slot.lock().await, Slot::Closed)
+                {
                     link.close().await;
                 }
             });

@@ -3,6 +3,7 @@
 //! - `walk` says which task is next; `chain` what it inherits; `position` is a walk with what was learned.
 //! - `prepare` renders the task at a position into a step; `control` carries out the modules that are the engine's own.
 //! - `turn` plans ahead over a copy of the position and packs probes and actions into one script.
+//! - `lock` keeps two runs from changing one host at the same time.
 //! - `due` keeps the handlers that are due from run to run.
 //! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
 
@@ -15,6 +16,7 @@ mod fingerprint;
 mod host;
 mod includes;
 mod links;
+mod lock;
 mod play;
 mod position;
 mod prepare;
@@ -23,6 +25,6 @@ mod run;
 mod turn;
 mod walk;
 
-pub use context::Options;
+pub use context::{Lock, Options};
 pub use links::{ConnectionDefaults, Connector};
 pub use run::{Run, Summary, run};

@@ -13,7 +13,13 @@ case ":$PATH:" in
 esac
 mp_sid=
 command -v setsid >/dev/null 2>&1 && mp_sid=setsid
-trap 'cd /; [ -z "$MP_TMP" ] || rm -rf -- "$MP_TMP"' EXIT
+# Gives back the host if this shell holds it; see lock.sh.
+mp_free() {
+	for mp_d in /run/lock /tmp; do
+		read -r mp_l mp_t mp_q <"$mp_d/mini-play.lock" && [ "$mp_t" = "$$" ] && rm -f -- "$mp_d/mini-play.lock"
+	done 2>/dev/null
+}
+trap 'cd /; mp_free; [ -z "$MP_TMP" ] || rm -rf -- "$MP_TMP"' EXIT
 trap 'exit 129' HUP INT TERM PIPE
 
 # Leaves: the controller opens another shell, which keeps the private directory.

@@ -231,6 +231,8 @@ pub enum LinkErrorKind {
     Auth,
     /// `sudo` or `su` did not let us.
     Become,
+    /// Another run holds the host.
+    Locked,
     /// The line broke after it had worked.
     Lost,
     /// The remote side does not follow our protocol (no sh, output cut).

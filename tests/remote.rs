@@ -606,6 +606,53 @@ async fn an_ssh_link_survives() {
     survives(over_ssh(&sshd).await).await;
 }
 
+/// One connection through a relay that does what it was told to: input and output of some size, twice.
+async fn talks(sshd: &Sshd, relay: &Relay, longest: u64) {
+    let to = target(sshd, relay.address.port());
+    let mut link = match Connector::new().connect(&to).await {
+        Ok(link) => link,
+        Err(e) => panic!("connect: {e}"),
+    };
+    // No more than goes through in a moment.
+    let most = usize::try_from(longest * 2_000).unwrap_or(0);
+    for size in [300, most.min(70_000)] {
+        let bytes: Vec<u8> = (0..=255u8).cycle().take(size).collect();
+        let mut echo = Chunk::plain("cat; echo err >&2");
+        echo.input = Some(Payload::Bytes(bytes.clone().into()));
+        let next = Chunk::new("echo next");
+        let replies = link.turn(&Identity::Login, vec![echo, next]).await;
+        let replies = replies.unwrap_or_else(|e| panic!("{size}: {e}"));
+        assert!(replies[0].stdout == bytes, "{size}: {:?}", replies[0].err());
+        assert_eq!(
+            (replies[0].err(), replies[1].out()),
+            ("err\n".into(), "next\n".into())
+        );
+    }
+    link.close().await;
+}
+
+/// What is sent arrives in any pieces, at any time: whole, however it is cut, and never waited for in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_cut_of_the_stream_gives_the_same() {
+    let settings = [
+        "",
+        "Ciphers chacha20-poly1305@openssh.com",
+        "Ciphers aes256-ctr",
+    ];
+    for settings in settings {
+        let sshd = Sshd::with(settings);
+        let relay = Relay::start(sshd.address).await;
+        relay.jitter(Duration::from_millis(2));
+        for longest in [1, 3, 33, 1_000, 40_000] {
+            relay.split(longest);
+            let one =
+                || tokio::time::timeout(Duration::from_secs(60), talks(&sshd, &relay, longest));
+            let (a, b) = tokio::join!(one(), one());
+            assert!(a.is_ok() && b.is_ok(), "stuck at {longest}, {settings:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_exchanged_anew_under_way() {
     let sshd = Sshd::with("RekeyLimit 1M");

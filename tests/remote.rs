@@ -653,6 +653,55 @@ async fn any_cut_of_the_stream_gives_the_same() {
     }
 }
 
+/// Wherever a host falls silent while it is connected to, that is noticed and said, in bounded time.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_noticed_at_every_turn() {
+    let sshd = Sshd::start();
+    let silent = |turn: u64| {
+        let sshd = &sshd;
+        async move {
+            let relay = Relay::start(sshd.address).await;
+            relay.silent_from(turn);
+            let mut to = target(sshd, relay.address.port());
+            to.connect_timeout = Some(Duration::from_secs(2));
+            to.options.push(("ServerAliveInterval".into(), "1".into()));
+            to.options.push(("ServerAliveCountMax".into(), "1".into()));
+            let mut link = Connector::new().connect(&to).await?;
+            let chunk = Chunk::plain("echo hi");
+            let replies = link.turn(&Identity::Login, vec![chunk]).await?;
+            assert_eq!(replies[0].out(), "hi\n");
+            assert_eq!(relay.counts().turns, 8);
+            Ok::<(), LinkError>(())
+        }
+    };
+    let limit = Duration::from_secs(120);
+    let all = async {
+        tokio::join!(
+            async { (silent(1).await, silent(2).await, silent(3).await) },
+            silent(4),
+            silent(5),
+            async { (silent(6).await, silent(7).await, silent(8).await) },
+            silent(9),
+        )
+    };
+    let seen = tokio::time::timeout(limit, all).await.expect("it hangs");
+    let ((one, two, three), four, five, (six, seven, eight), nine) = seen;
+    for (seen, words) in [
+        (one, "does not speak SSH within 2 s"),
+        (two, "stopped answering during the handshake"),
+        (three, "stopped answering during the handshake"),
+        (four, "no answer to key"),
+        (five, "no answer to key"),
+        (six, "no sign of life"),
+        (seven, "no sign of life"),
+        (eight, "no sign of life"),
+    ] {
+        let error = seen.expect_err(words);
+        assert!(error.message.contains(words), "{words:?}: {error:?}");
+    }
+    nine.expect("nothing was held back");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_exchanged_anew_under_way() {
     let sshd = Sshd::with("RekeyLimit 1M");

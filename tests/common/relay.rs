@@ -31,6 +31,8 @@ struct State {
     up: AtomicU64,
     down: AtomicU64,
     stalled: AtomicBool,
+    /// The turn whose answer is not passed on any more; 0: none.
+    last_turn: AtomicU64,
     /// Microseconds each way.
     delay: AtomicU64,
     /// Microseconds at most on top of the delay.
@@ -132,6 +134,11 @@ impl Relay {
         self.state.stalled.store(on, Ordering::SeqCst);
     }
 
+    /// The host falls silent: its answer to this turn, and all that follows, is not passed on.
+    pub fn silent_from(&self, turn: u64) {
+        self.state.last_turn.store(turn, Ordering::SeqCst);
+    }
+
     /// Closes all connections there are.
     pub fn cut(&self) {
         self.cut.send_modify(|n| *n += 1);
@@ -192,7 +199,10 @@ async fn one_way(
             if up {
                 state.up.fetch_add(count as u64, Ordering::SeqCst);
                 if heard.swap(false, Ordering::SeqCst) {
-                    state.turns.fetch_add(1, Ordering::SeqCst);
+                    let turn = state.turns.fetch_add(1, Ordering::SeqCst) + 1;
+                    if turn == state.last_turn.load(Ordering::SeqCst) {
+                        state.stalled.store(true, Ordering::SeqCst);
+                    }
                 }
             } else {
                 state.down.fetch_add(count as u64, Ordering::SeqCst);

@@ -606,6 +606,102 @@ async fn an_ssh_link_survives() {
     survives(over_ssh(&sshd).await).await;
 }
 
+/// One connection through a relay that does what it was told to: input and output of some size, twice.
+async fn talks(sshd: &Sshd, relay: &Relay, longest: u64) {
+    let to = target(sshd, relay.address.port());
+    let mut link = match Connector::new().connect(&to).await {
+        Ok(link) => link,
+        Err(e) => panic!("connect: {e}"),
+    };
+    // No more than goes through in a moment.
+    let most = usize::try_from(longest * 2_000).unwrap_or(0);
+    for size in [300, most.min(70_000)] {
+        let bytes: Vec<u8> = (0..=255u8).cycle().take(size).collect();
+        let mut echo = Chunk::plain("cat; echo err >&2");
+        echo.input = Some(Payload::Bytes(bytes.clone().into()));
+        let next = Chunk::new("echo next");
+        let replies = link.turn(&Identity::Login, vec![echo, next]).await;
+        let replies = replies.unwrap_or_else(|e| panic!("{size}: {e}"));
+        assert!(replies[0].stdout == bytes, "{size}: {:?}", replies[0].err());
+        assert_eq!(
+            (replies[0].err(), replies[1].out()),
+            ("err\n".into(), "next\n".into())
+        );
+    }
+    link.close().await;
+}
+
+/// What is sent arrives in any pieces, at any time: whole, however it is cut, and never waited for in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_cut_of_the_stream_gives_the_same() {
+    let settings = [
+        "",
+        "Ciphers chacha20-poly1305@openssh.com",
+        "Ciphers aes256-ctr",
+    ];
+    for settings in settings {
+        let sshd = Sshd::with(settings);
+        let relay = Relay::start(sshd.address).await;
+        relay.jitter(Duration::from_millis(2));
+        for longest in [1, 3, 33, 1_000, 40_000] {
+            relay.split(longest);
+            let one =
+                || tokio::time::timeout(Duration::from_secs(60), talks(&sshd, &relay, longest));
+            let (a, b) = tokio::join!(one(), one());
+            assert!(a.is_ok() && b.is_ok(), "stuck at {longest}, {settings:?}");
+        }
+    }
+}
+
+/// Wherever a host falls silent while it is connected to, that is noticed and said, in bounded time.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_noticed_at_every_turn() {
+    let sshd = Sshd::start();
+    let silent = |turn: u64| {
+        let sshd = &sshd;
+        async move {
+            let relay = Relay::start(sshd.address).await;
+            relay.silent_from(turn);
+            let mut to = target(sshd, relay.address.port());
+            to.connect_timeout = Some(Duration::from_secs(2));
+            to.options.push(("ServerAliveInterval".into(), "1".into()));
+            to.options.push(("ServerAliveCountMax".into(), "1".into()));
+            let mut link = Connector::new().connect(&to).await?;
+            let chunk = Chunk::plain("echo hi");
+            let replies = link.turn(&Identity::Login, vec![chunk]).await?;
+            assert_eq!(replies[0].out(), "hi\n");
+            assert_eq!(relay.counts().turns, 8);
+            Ok::<(), LinkError>(())
+        }
+    };
+    let limit = Duration::from_secs(120);
+    let all = async {
+        tokio::join!(
+            async { (silent(1).await, silent(2).await, silent(3).await) },
+            silent(4),
+            silent(5),
+            async { (silent(6).await, silent(7).await, silent(8).await) },
+            silent(9),
+        )
+    };
+    let seen = tokio::time::timeout(limit, all).await.expect("it hangs");
+    let ((one, two, three), four, five, (six, seven, eight), nine) = seen;
+    for (seen, words) in [
+        (one, "does not speak SSH within 2 s"),
+        (two, "stopped answering during the handshake"),
+        (three, "stopped answering during the handshake"),
+        (four, "no answer to key"),
+        (five, "no answer to key"),
+        (six, "no sign of life"),
+        (seven, "no sign of life"),
+        (eight, "no sign of life"),
+    ] {
+        let error = seen.expect_err(words);
+        assert!(error.message.contains(words), "{words:?}: {error:?}");
+    }
+    nine.expect("nothing was held back");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_exchanged_anew_under_way() {
     let sshd = Sshd::with("RekeyLimit 1M");

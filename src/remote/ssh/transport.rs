@@ -144,20 +144,21 @@ impl Transport for Ssh {
     type Port = Port;
 
     async fn open(&mut self, start: &Start) -> Result<Port, LinkError> {
-        let channel = self
-            .live
-            .run(|session| session.channel_session())
-            .await
-            .map_err(|fault| {
-                if fault.is_line() {
-                    return fault.lost();
+        let channel = loop {
+            match self.live.session.channel_session() {
+                Ok(channel) => break channel,
+                // A host may let us in and then fall silent; its login can hang as long as it likes.
+                Err(e) if again(&e) => self.wait().await?,
+                Err(e) if dead(&e) => return Err(Fault::Ssh(e).lost()),
+                Err(e) => {
+                    return Err(LinkError::new(
+                        LinkErrorKind::Protocol,
+                        format!("the host opens no session: {}", e.message()),
+                    )
+                    .hint("check MaxSessions in its sshd_config; it must be at least 2 where become is used"));
                 }
-                LinkError::new(
-                    LinkErrorKind::Protocol,
-                    format!("the host opens no session: {fault}"),
-                )
-                .hint("check MaxSessions in its sshd_config; it must be at least 2 where become is used")
-            })?;
+            }
+        };
         self.any = Some(channel.clone());
         Ok(Port {
             channel,

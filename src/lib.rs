@@ -4,6 +4,7 @@
 //! `cli` -> `engine`, `verify`, `report` -> `modules`, `playbook`, `vars`, `template` -> `inventory`, `yaml`, `diag`.
 //! `remote` knows nothing of playbooks, `modules` nothing of SSH, `report` only events.
 
+pub mod adhoc;
 pub mod cli;
 pub mod diag;
 pub mod engine;

@@ -11,6 +11,7 @@ mod exec;
 mod init;
 mod lab;
 mod run;
+mod service;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Say, host by host, whether the processes run and the ports answer; changes nothing
     Verify(verify::VerifyArgs),
+    /// See how services are, start, stop and restart them in order of dependency, read their logs
+    Service(service::ServiceArgs),
     /// Run a command on hosts; equal outputs are shown once
     Exec(exec::ExecArgs),
     /// Run one module on hosts, as a task without a playbook
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Apply(args) => apply::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Service(args) => service::run(&args),
         Command::Exec(args) => exec::exec(&args),
         Command::Module(args) => exec::module(&args),
         Command::Init(args) => init::run(&args),

@@ -10,6 +10,8 @@ use anyhow::Result;
 use indexmap::IndexMap;
 use minijinja::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What runs of one command have in common. Passwords are asked for once, when it is made.
 pub(super) struct Runner<'a> {
@@ -19,18 +21,25 @@ pub(super) struct Runner<'a> {
     extra: VarMap,
     connection: ConnectionDefaults,
     runtime: tokio::runtime::Runtime,
+    /// Set by Ctrl-C.
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl<'a> Runner<'a> {
     /// From the command line.
     pub(super) fn new(hosts: &'a HostArgs, load: LoadOptions, extra: VarMap) -> Result<Self> {
+        let options = hosts.options()?;
+        let connection = hosts.connection()?;
+        let runtime = common::runtime()?;
+        let stop = runtime.block_on(async { common::stop_on_interrupt() });
         Ok(Self {
             hosts,
-            options: hosts.options()?,
+            options,
             load,
             extra,
-            connection: hosts.connection()?,
-            runtime: common::runtime()?,
+            connection,
+            runtime,
+            stop,
         })
     }
 
@@ -55,7 +64,7 @@ impl<'a> Runner<'a> {
                 inventory,
                 host_vars,
                 facts,
-                stop: common::stop_on_interrupt(),
+                stop: Arc::clone(&self.stop),
             };
             let (sender, events) = tokio::sync::mpsc::unbounded_channel();
             let reporting = tokio::spawn(pump(events, reporters));

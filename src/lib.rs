@@ -4,6 +4,7 @@
 //! `cli` -> `engine`, `verify`, `report` -> `modules`, `playbook`, `vars`, `template` -> `inventory`, `yaml`, `diag`.
 //! `remote` knows nothing of playbooks, `modules` nothing of SSH, `report` only events.
 
+pub mod adhoc;
 pub mod cli;
 pub mod diag;
 pub mod engine;
@@ -14,6 +15,7 @@ pub mod modules;
 pub mod playbook;
 pub mod remote;
 pub mod report;
+pub mod service;
 pub mod template;
 pub mod vars;
 pub mod verify;

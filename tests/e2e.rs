@@ -318,6 +318,7 @@ fn the_stack_comes_up_on_debian_12_and_is_repaired() {
     let Some(stack) = comes_up("e2e-bookworm", "bookworm") else {
         return;
     };
+    operated(&stack);
     let agent = stack.on(
         "node1",
         "test -e /etc/mesos-agent/ip && echo mesos-agent || echo mesos-slave",
@@ -357,6 +358,34 @@ fn the_stack_comes_up_on_debian_12_and_is_repaired() {
         stack.well();
     }
     assert_eq!(stack.apply().figure("node1", "changed"), 0);
+}
+
+/// All services are stopped, seen to be, started again in order, and listed with their processes.
+fn operated(stack: &Stack) {
+    let stop = stack.run(&["service", "all", "stop", "-i"]);
+    assert_eq!(stop.code, 0, "{stop}");
+    let down = stack.run(&["service", "all", "status", "-o", "json", "-i"]);
+    assert_eq!(
+        (down.code, down.out.contains("\"active\"")),
+        (2, false),
+        "{down}"
+    );
+    let start = stack.run(&["service", "all", "start", "--wait", "120s", "-i"]);
+    assert_eq!(start.code, 0, "{start}");
+    let up = stack.run(&["service", "all", "status", "-i"]);
+    assert_eq!(up.code, 0, "{up}");
+    for text in [
+        "QuorumPeerMain /etc/zookeeper/conf/zoo.cfg",
+        "\\_ logger -p user",
+        "tcp *:80",
+        "udp 127.0.0.1:514",
+    ] {
+        assert!(up.out.contains(text), "`{text}` is not in {up}");
+    }
+    let logs = stack.run(&["service", "mesos-master", "logs", "-n", "3", "-i"]);
+    assert_eq!((logs.code, logs.out.lines().count()), (0, 3), "{logs}");
+    let same = stack.run(&["module", "command", "all", "-a", "cat /etc/hostname", "-i"]);
+    assert!(same.out.starts_with("1 host: node1\n"), "{same}");
 }
 
 const CLUSTER: &str = "

@@ -7,8 +7,11 @@ mod apply;
 mod bundle;
 mod common;
 mod doc;
+mod exec;
 mod init;
 mod lab;
+mod run;
+mod service;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +53,12 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Say, host by host, whether the processes run and the ports answer; changes nothing
     Verify(verify::VerifyArgs),
+    /// See how services are, start, stop and restart them in order of dependency, read their logs
+    Service(service::ServiceArgs),
+    /// Run a command on hosts; equal outputs are shown once
+    Exec(exec::ExecArgs),
+    /// Run one module on hosts, as a task without a playbook
+    Module(exec::ModuleArgs),
     /// Write the bundled playbooks, roles and an example inventory into a folder, to be edited
     Init(init::InitArgs),
     /// Show what a module does and takes, or list all modules
@@ -78,6 +87,9 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Apply(args) => apply::run(args),
         Command::Verify(args) => verify::run(&args),
+        Command::Service(args) => service::run(&args),
+        Command::Exec(args) => exec::exec(&args),
+        Command::Module(args) => exec::module(&args),
         Command::Init(args) => init::run(&args),
         Command::Doc(args) => doc::run(&args),
         Command::Lab(args) => lab::run(args),

@@ -27,7 +27,8 @@ pub(super) struct VerifyArgs {
     output: Output,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// `90`, `120s`, `2m`, `1h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
     let scale = match unit {

@@ -53,6 +53,7 @@ mod replace;
 mod rule;
 mod script;
 mod service;
+mod service_status;
 mod setup;
 pub mod sh;
 mod slurp;
@@ -530,6 +531,7 @@ pub static TABLE: &[&dyn Module] = &[
     &script::Script,
     &service::Service,
     &listings::ServiceFacts,
+    &service_status::ServiceStatus,
     &setup::Setup,
     &command::Shell,
     &slurp::Slurp,

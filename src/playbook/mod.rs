@@ -20,6 +20,7 @@ mod syntax;
 mod task;
 
 use crate::diag::{Diagnostic, Span};
+use crate::yaml::Node;
 use ast::{Block, Item, Playbook, RoleUse};
 use loader::{Loader, Place};
 use std::path::Path;
@@ -39,6 +40,26 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Playbook, Vec<Diagnost
         let message = format!("the playbook {} is empty", path.display());
         loader.report(Diagnostic::plain(message));
     }
+    let (plays, notes) = loader.finish(plays)?;
+    Ok(Playbook {
+        path: path.to_path_buf(),
+        plays,
+        notes,
+    })
+}
+
+/// Checks a playbook that was made rather than read: `node` is the list of its plays, `path` where it would stand (files are
+/// looked for beside it).
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn of_node(
+    node: &Node,
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<Playbook, Vec<Diagnostic>> {
+    let mut loader = Loader::new(options, &play::dir_of(path));
+    let plays = loader.made(node, path);
     let (plays, notes) = loader.finish(plays)?;
     Ok(Playbook {
         path: path.to_path_buf(),

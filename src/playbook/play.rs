@@ -28,6 +28,11 @@ impl Loader<'_> {
         self.plays_of(path, None, &Handed::default())
     }
 
+    /// The plays of a playbook that is no file.
+    pub(super) fn made(&mut self, node: &Node, path: &Path) -> Option<Vec<Arc<Play>>> {
+        self.plays(node, path, &Handed::default())
+    }
+
     fn plays_of(
         &mut self,
         path: &Path,

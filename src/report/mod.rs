@@ -5,12 +5,14 @@
 pub mod clean;
 mod diff;
 pub mod event;
+mod groups;
 mod journal;
 mod json;
 mod junit;
 mod terminal;
 
 pub use event::Event;
+pub use groups::Groups;
 pub use journal::{Journal, Receipt, state_dir};
 pub use json::Json;
 pub use junit::Junit;

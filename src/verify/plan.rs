@@ -4,14 +4,14 @@ use crate::diag::{Diagnostic, Source, Span};
 use crate::inventory::Inventory;
 use crate::modules;
 use crate::playbook::ast::{
-    Action, Base, Block, Item, Origin, Play, Playbook, RoleUse, Task, VarMap,
+    Action, Base, Block, Item, Origin, Play, Playbook, Role, RoleUse, Task, VarMap,
 };
 use crate::report::Receipt;
 use crate::yaml::{Kind, Map, Node};
 use indexmap::IndexMap;
 use minijinja::Value;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What to run to verify.
@@ -33,6 +33,9 @@ const SECTIONS: [(&str, &str); 6] = [
     ("units", "unit"),
     ("files", "file"),
 ];
+
+/// Key of `verify.yml` that is no check: on how many hosts at a time `mini-play service` acts.
+pub(crate) const SERIAL: &str = "serial";
 
 /// Variable that says which plays a host is part of.
 const CARRIES: &str = "_mini_play_carries";
@@ -105,11 +108,7 @@ pub fn plan(
         let known = !receipt.facts.is_empty();
         if known {
             // Those of hosts that are not looked at too: `hostvars` may lead there.
-            let kept = receipt
-                .facts
-                .into_iter()
-                .map(|(name, fact)| (name, Value::from(minijinja::value::Serde(fact))));
-            facts.insert(host.clone(), kept.collect());
+            facts.insert(host.clone(), facts_of(&receipt));
         }
         let Some(marks) = carries.get(&host) else {
             continue;
@@ -135,17 +134,52 @@ pub fn plan(
     }
     body.push(Item::Block(Arc::new(left_by_apply(&span, &first.base))));
     let names: Vec<&str> = carries.keys().map(String::as_str).collect();
+    let base = Base {
+        name: Some(Node::string("verify", &span)),
+        connection: first.base.connection.clone(),
+        remote_user: first.base.remote_user.clone(),
+        port: first.base.port.clone(),
+        ..Base::default()
+    };
     let play = Play {
-        span: span.clone(),
-        dir: first.dir.clone(),
-        hosts: Node::string(names.join(","), &span),
-        base: Base {
-            name: Some(Node::string("verify", &span)),
-            connection: first.base.connection.clone(),
-            remote_user: first.base.remote_user.clone(),
-            port: first.base.port.clone(),
-            ..Base::default()
+        role_list: roles,
+        ..play(&span, &first.dir, &names.join(","), base, gather, body)
+    };
+    Ok(Plan {
+        playbook: Playbook {
+            path: playbook.path.clone(),
+            plays: vec![Arc::new(play)],
+            notes: Vec::new(),
         },
+        host_vars,
+        facts,
+    })
+}
+
+/// The facts that a receipt holds, as values.
+pub(crate) fn facts_of(receipt: &Receipt) -> IndexMap<String, Value> {
+    let value = |fact: &serde_json::Value| Value::from(minijinja::value::Serde(fact.clone()));
+    receipt
+        .facts
+        .iter()
+        .map(|(name, fact)| (name.clone(), value(fact)))
+        .collect()
+}
+
+/// A play of these tasks.
+pub(crate) fn play(
+    span: &Span,
+    dir: &Path,
+    hosts: &str,
+    base: Base,
+    gather: bool,
+    tasks: Vec<Item>,
+) -> Play {
+    Play {
+        span: span.clone(),
+        dir: dir.to_path_buf(),
+        hosts: Node::string(hosts, span),
+        base,
         gather_facts: Some(Node {
             kind: Kind::Bool(gather),
             span: span.clone(),
@@ -161,23 +195,15 @@ pub fn plan(
         fact_path: None,
         pre_tasks: Vec::new(),
         roles: Vec::new(),
-        tasks: body,
+        tasks,
         post_tasks: Vec::new(),
         handlers: Vec::new(),
-        role_list: roles,
-    };
-    Ok(Plan {
-        playbook: Playbook {
-            path: playbook.path.clone(),
-            plays: vec![Arc::new(play)],
-            notes: Vec::new(),
-        },
-        host_vars,
-        facts,
-    })
+        role_list: Vec::new(),
+    }
 }
 
-fn pattern(node: &Node) -> String {
+/// A play's `hosts` as one pattern.
+pub(crate) fn pattern(node: &Node) -> String {
     match node.as_seq() {
         Some(list) => list
             .iter()
@@ -188,7 +214,8 @@ fn pattern(node: &Node) -> String {
     }
 }
 
-fn block(span: &Span, dir: &Path, base: Base, body: Vec<Item>) -> Block {
+/// A block around these.
+pub(crate) fn block(span: &Span, dir: &Path, base: Base, body: Vec<Item>) -> Block {
     Block {
         span: span.clone(),
         base,
@@ -223,27 +250,38 @@ fn collect(items: &[Item], checks: &mut Vec<Item>, problems: &mut Vec<Diagnostic
     }
 }
 
-/// The checks of a role.
-fn of_role(used: &Arc<RoleUse>) -> Result<Vec<Item>, Vec<Diagnostic>> {
-    let path = used.role.path.join("verify.yml");
+/// The `verify.yml` of a role; `None` when it has none.
+pub(crate) fn sections(role: &Role) -> Result<Option<(PathBuf, Arc<Map>)>, Diagnostic> {
+    let path = role.path.join("verify.yml");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
     let source = Source::new(path.display().to_string(), text);
-    let node = crate::yaml::load(&source).map_err(|diagnostic| vec![diagnostic])?;
-    let Some(map) = node.as_map() else {
-        return Err(vec![Diagnostic::error(
+    let node = crate::yaml::load(&source)?;
+    match node.kind {
+        Kind::Map(map) => Ok(Some((path, map))),
+        _ => Err(Diagnostic::error(
             &node.span,
             "verify.yml must be a mapping of sections",
-        )]);
+        )),
+    }
+}
+
+/// The checks of a role.
+pub(crate) fn of_role(used: &Arc<RoleUse>) -> Result<Vec<Item>, Vec<Diagnostic>> {
+    let Some((path, map)) = sections(&used.role).map_err(|diagnostic| vec![diagnostic])? else {
+        return Ok(Vec::new());
     };
     let mut tasks = Vec::new();
     let mut problems = Vec::new();
-    for (name, span, section) in map.iter() {
+    for (name, span, section) in map.iter().filter(|(name, ..)| &***name != SERIAL) {
         let Some((_, check)) = SECTIONS.iter().find(|(known, _)| *known == &**name) else {
             problems.push(
                 Diagnostic::error(span, format!("unknown section `{name}` of verify.yml"))
-                    .did_you_mean(name, SECTIONS.iter().map(|(known, _)| *known)),
+                    .did_you_mean(
+                        name,
+                        SECTIONS.iter().map(|(known, _)| *known).chain([SERIAL]),
+                    ),
             );
             continue;
         };

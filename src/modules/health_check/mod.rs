@@ -3,7 +3,7 @@
 //! Everything is asked from the host itself with what every Debian and Ubuntu has: `ps`, `ss` (or /proc/net), bash's `/dev/tcp`.
 
 mod net;
-mod port;
+pub(super) mod port;
 mod process;
 
 use super::probe::{Answer, FileType};

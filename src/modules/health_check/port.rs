@@ -6,11 +6,11 @@ use fancy_regex::Regex;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// `ss` knows the owner; /proc/net always exists.
-pub(super) const SCRIPT: &str = "ss -H -l -n -t -u -p 2>/dev/null || for f in tcp tcp6 udp udp6; do sed \"1d;s/^/$f /\" /proc/net/$f 2>/dev/null; done; :";
+pub(in crate::modules) const SCRIPT: &str = "ss -H -l -n -t -u -p 2>/dev/null || for f in tcp tcp6 udp udp6; do sed \"1d;s/^/$f /\" /proc/net/$f 2>/dev/null; done; :";
 
 /// One listening socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listener {
+pub(in crate::modules) struct Listener {
     udp: bool,
     address: String,
     port: u16,
@@ -20,8 +20,34 @@ pub(super) struct Listener {
     names: Vec<String>,
 }
 
+impl Listener {
+    /// Whether one of these processes owns it; nobody's when owners are not known.
+    pub(in crate::modules) fn of(&self, owners: impl Fn(u32) -> bool) -> bool {
+        self.pids.iter().any(|pid| owners(*pid))
+    }
+
+    /// Whether it is a UDP socket with a number that the kernel chose: one to send from, not a service.
+    pub(in crate::modules) fn passing(&self) -> bool {
+        self.udp && self.port >= 32768
+    }
+
+    /// `tcp 127.0.0.1:80`.
+    pub(in crate::modules) fn told(&self) -> String {
+        let proto = if self.udp { "udp" } else { "tcp" };
+        let address = match self.address.as_str() {
+            "0.0.0.0" | "::" => "*",
+            address => address,
+        };
+        if address.contains(':') {
+            format!("{proto} [{address}]:{}", self.port)
+        } else {
+            format!("{proto} {address}:{}", self.port)
+        }
+    }
+}
+
 /// Rows of `ss`, or of /proc/net with the file's name in front.
-pub(super) fn parse(text: &str) -> Vec<Listener> {
+pub(in crate::modules) fn parse(text: &str) -> Vec<Listener> {
     text.lines()
         .filter_map(|line| of_ss(line).or_else(|| of_proc(line)))
         .collect()

@@ -73,9 +73,9 @@ pub(super) enum KeyChecking {
 /// Options about which hosts, and how to reach them.
 #[derive(Debug, Args)]
 pub(super) struct HostArgs {
-    /// Inventory: YAML or INI file, or a folder of them
+    /// Inventory: YAML or INI file, program, folder of them, or `host,host,`; several are read as one
     #[arg(default_value = "inventory.yaml")]
-    pub inventory: PathBuf,
+    pub inventory: Vec<PathBuf>,
     /// Playbook; by default playbooks/site.yml here, else the bundled one
     #[arg(short = 'p', long)]
     pub playbook: Option<PathBuf>,
@@ -94,6 +94,17 @@ pub(super) struct HostArgs {
     /// Ask for the login password
     #[arg(short = 'k', long)]
     pub ask_pass: bool,
+    /// File with the login password
+    #[arg(
+        long,
+        visible_alias = "conn-pass-file",
+        value_name = "FILE",
+        conflicts_with = "ask_pass"
+    )]
+    pub connection_password_file: Option<PathBuf>,
+    /// How to connect: ssh or local
+    #[arg(short = 'c', long, value_name = "KIND")]
+    pub connection: Option<String>,
     /// Private key file
     #[arg(long, value_name = "FILE")]
     pub private_key: Option<PathBuf>,
@@ -109,6 +120,14 @@ pub(super) struct HostArgs {
     /// Ask for the password that becoming needs
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
+    /// File with the password that becoming needs
+    #[arg(
+        long,
+        visible_alias = "become-pass-file",
+        value_name = "FILE",
+        conflicts_with = "ask_become_pass"
+    )]
+    pub become_password_file: Option<PathBuf>,
     /// How host keys are checked
     #[arg(long, value_enum, default_value = "strict")]
     pub host_key_checking: KeyChecking,
@@ -126,13 +145,22 @@ pub(super) struct HostArgs {
 impl HostArgs {
     /// Reads the inventory.
     pub(super) fn load_inventory(&self, playbook: Option<&Path>) -> Result<Inventory> {
-        if !self.inventory.exists() {
+        let missing =
+            |path: &&PathBuf| !path.exists() && !path.as_os_str().to_string_lossy().contains(',');
+        if let Some(path) = self.inventory.iter().find(missing) {
             bail!(
                 "there is no inventory {}\n  hint: `mini-play init .` writes an example, `mini-play lab up` makes hosts with an inventory of their own",
-                self.inventory.display()
+                path.display()
             );
         }
-        Inventory::load(&self.inventory, playbook).map_err(|all| Diagnostics(all).into())
+        Inventory::load_all(&self.inventory, playbook).map_err(|all| Diagnostics(all).into())
+    }
+
+    /// The first inventory: its folder and name stand for all of them.
+    pub(super) fn main_inventory(&self) -> &Path {
+        self.inventory
+            .first()
+            .map_or(Path::new("localhost,"), PathBuf::as_path)
     }
 
     /// The playbook to run: as given, beside the inventory, here, or the bundled one.
@@ -144,7 +172,7 @@ impl HostArgs {
             return Ok(path.clone());
         }
         let beside = self
-            .inventory
+            .main_inventory()
             .parent()
             .unwrap_or(Path::new(""))
             .join("playbooks/site.yml");
@@ -183,31 +211,38 @@ impl HostArgs {
 
     /// Settings of the run; asks for passwords when told to.
     pub(super) fn options(&self) -> Result<Options> {
-        let become_password = if self.ask_become_pass {
-            Some(ask("BECOME password")?)
-        } else {
-            None
+        let become_password = match &self.become_password_file {
+            Some(path) => Some(secret_file(path)?),
+            None if self.ask_become_pass => Some(ask("BECOME password")?),
+            None => None,
         };
         Ok(Options {
+            become_password,
+            ..self.plain_options()
+        })
+    }
+
+    /// Settings of the run without its passwords.
+    pub(super) fn plain_options(&self) -> Options {
+        Options {
             forks: self.forks.max(1),
             r#become: self.r#become,
             become_user: self.become_user.clone(),
             become_method: self.become_method.clone(),
-            become_password,
             limit: self.limit.clone(),
             verbosity: self.verbose,
             ..Options::default()
-        })
+        }
     }
 
     /// Connection defaults; asks for the password when told to.
     pub(super) fn connection(&self) -> Result<ConnectionDefaults> {
         Ok(ConnectionDefaults {
             user: self.user.clone(),
-            password: if self.ask_pass {
-                Some(ask("SSH password")?)
-            } else {
-                None
+            password: match &self.connection_password_file {
+                Some(path) => Some(secret_file(path)?),
+                None if self.ask_pass => Some(ask("SSH password")?),
+                None => None,
             },
             private_key: self.private_key.clone(),
             host_key_checking: match self.host_key_checking {
@@ -215,13 +250,20 @@ impl HostArgs {
                 KeyChecking::AcceptNew => HostKeyChecking::AcceptNew,
                 KeyChecking::Off => HostKeyChecking::Off,
             },
-            connection: None,
+            connection: self.connection.clone(),
             ssh_args: self.ssh_common_args.clone(),
             timeout: self
                 .timeout
                 .map(|s| Duration::from_secs_f64(s.clamp(0.1, 86_400.0))),
         })
     }
+}
+
+/// A password from a file: its first line.
+fn secret_file(path: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read the password file {}", path.display()))?;
+    Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 fn ask(what: &str) -> Result<Secret> {

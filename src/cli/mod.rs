@@ -3,6 +3,8 @@
 // Commands speak to the user; nobody else does.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod ansible_cfg;
+mod ansible_playbook;
 mod apply;
 mod bundle;
 mod common;
@@ -61,6 +63,10 @@ enum Command {
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name() == Some("ansible-playbook".as_ref()) {
+        return ansible_playbook::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -76,7 +82,7 @@ pub fn main() -> ExitCode {
     };
     common::logging();
     let done = match cli.command {
-        Command::Apply(args) => apply::run(args),
+        Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Doc(args) => doc::run(&args),

@@ -51,7 +51,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let playbook = common::load_playbook(&path, &load)?;
     let mut options = args.hosts.options()?;
     let connection = args.hosts.connection()?;
-    let state = state_dir(&args.hosts.inventory);
+    let state = state_dir(args.hosts.main_inventory());
     let deadline = Instant::now() + args.wait.unwrap_or_default();
     let table = Table::default();
     let mut unreachable;
@@ -70,7 +70,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
             extra: extra.clone(),
             connector: common::connector(),
             connection: connection.clone(),
-            inventory_path: Some(args.hosts.inventory.clone()),
+            inventory_path: Some(args.hosts.main_inventory().to_path_buf()),
             inventory,
             host_vars: planned.host_vars,
             facts: planned.facts,
@@ -105,7 +105,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     }
     let mut out = std::io::stdout().lock();
     match args.output {
-        Output::Text => writeln!(out, "{}", table.render(common::color()))?,
+        Output::Text | Output::Ansible => writeln!(out, "{}", table.render(common::color()))?,
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&hosts)?)?,
         Output::Junit => out.write_all(&junit)?,
     }

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::includes::Includes;
 use super::links::Links;
 use super::position::Position;
+use super::steps::Steps;
 use super::walk::Stop;
 use crate::inventory::Inventory;
 use crate::playbook::ast::Play;
@@ -44,6 +45,8 @@ pub struct Options {
     pub limit: Option<String>,
     /// `--start-at-task`.
     pub start_at: Option<String>,
+    /// `--step`: ask before each task.
+    pub step: bool,
     /// Number of `-v`.
     pub verbosity: u8,
 }
@@ -64,6 +67,7 @@ impl Default for Options {
             force_handlers: false,
             limit: None,
             start_at: None,
+            step: false,
             verbosity: 0,
         }
     }
@@ -91,6 +95,8 @@ pub(crate) struct RunContext {
     pub links: Links,
     /// Where events go.
     pub events: UnboundedSender<Event>,
+    /// What the user answered to `--step`.
+    pub steps: Steps,
     /// Set by Ctrl-C: finish the running actions, start no more.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
 }

@@ -15,14 +15,17 @@ mod fingerprint;
 mod host;
 mod includes;
 mod links;
+mod listing;
 mod play;
 mod position;
 mod prepare;
 mod result;
 mod run;
+mod steps;
 mod turn;
 mod walk;
 
 pub use context::Options;
 pub use links::{ConnectionDefaults, Connector};
+pub use listing::{Listing, list};
 pub use run::{Run, Summary, run};

@@ -16,5 +16,6 @@ pub mod remote;
 pub mod report;
 pub mod template;
 pub mod vars;
+pub mod vault;
 pub mod verify;
 pub mod yaml;

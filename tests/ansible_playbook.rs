@@ -89,12 +89,18 @@ fn several_playbooks_run_until_one_fails() {
     let tool = Tool::new();
     let good = "- {hosts: all, gather_facts: false, tasks: [{debug: msg=GOOD}]}\n";
     tool.file("good.yml", good);
-    tool.file("bad.yml", "- {hosts: all, gather_facts: false, tasks: [{fail: msg=BAD}]}\n");
+    tool.file(
+        "bad.yml",
+        "- {hosts: all, gather_facts: false, tasks: [{fail: msg=BAD}]}\n",
+    );
     tool.file("late.yml", &good.replace("GOOD", "LATE"));
     let local = ["-c", "local", "-i", "x,y,"];
     let (code, out) = tool.run(&[&local[..], &["good.yml", "bad.yml", "late.yml"]].concat());
     assert_eq!(code, 2, "{out}");
-    assert!(out.contains("GOOD") && out.contains("BAD") && !out.contains("LATE"), "{out}");
+    assert!(
+        out.contains("GOOD") && out.contains("BAD") && !out.contains("LATE"),
+        "{out}"
+    );
     let recap = "x                          : ok=1    changed=0    unreachable=0    failed=0    skipped=0    rescued=0    ignored=0   \n";
     assert!(out.contains(recap), "{out}");
     assert!(out.contains("TASK [debug] *****"), "{out}");
@@ -105,7 +111,10 @@ fn several_playbooks_run_until_one_fails() {
 #[test]
 fn exit_codes_are_those_of_ansible() {
     let tool = Tool::new();
-    tool.file("good.yml", "- {hosts: all, gather_facts: false, tasks: [{ping: }]}\n");
+    tool.file(
+        "good.yml",
+        "- {hosts: all, gather_facts: false, tasks: [{ping: }]}\n",
+    );
     tool.file("wrong.yml", "- {hosts: all, taskss: []}\n");
     let unreachable = ["-i", "127.0.0.2:1,", "-T", "3", "good.yml"];
     for (args, code) in [
@@ -125,15 +134,34 @@ fn starting_at_a_task_passes_over_those_before_it() {
     let tool = Tool::new();
     tool.file("two.yml", TWO);
     for (name, ran) in [("third", "34"), ("*ourth", "4"), ("first", "1234")] {
-        let (code, out) = tool.run(&["-c", "local", "-i", "x,", "two.yml", "--start-at-task", name]);
+        let (code, out) = tool.run(&[
+            "-c",
+            "local",
+            "-i",
+            "x,",
+            "two.yml",
+            "--start-at-task",
+            name,
+        ]);
         assert_eq!(code, 0, "{out}");
         for n in ["1", "2", "3", "4"] {
             let shown = out.contains(&format!("\"msg\": \"{n}\""));
             assert_eq!(shown, ran.contains(n), "{name} {n}: {out}");
         }
     }
-    let (code, out) = tool.run(&["-c", "local", "-i", "x,", "two.yml", "--start-at-task", "fifth"]);
-    assert!(code != 0 && out.contains("no task matches `fifth`"), "{out}");
+    let (code, out) = tool.run(&[
+        "-c",
+        "local",
+        "-i",
+        "x,",
+        "two.yml",
+        "--start-at-task",
+        "fifth",
+    ]);
+    assert!(
+        code != 0 && out.contains("no task matches `fifth`"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -141,8 +169,19 @@ fn facts_are_gathered_before_the_task_to_start_at() {
     let tool = Tool::new();
     let text = "- hosts: all\n  tasks:\n    - {name: one, debug: msg=1}\n    - {name: two, debug: \"msg={{ ansible_system }}\"}\n";
     tool.file("facts.yml", text);
-    let (code, out) = tool.run(&["-c", "local", "-i", "x,", "facts.yml", "--start-at-task", "two"]);
-    assert!(code == 0 && out.contains("\"msg\": \"Linux\"") && out.contains(": ok=2 "), "{out}");
+    let (code, out) = tool.run(&[
+        "-c",
+        "local",
+        "-i",
+        "x,",
+        "facts.yml",
+        "--start-at-task",
+        "two",
+    ]);
+    assert!(
+        code == 0 && out.contains("\"msg\": \"Linux\"") && out.contains(": ok=2 "),
+        "{out}"
+    );
 }
 
 #[test]
@@ -151,7 +190,10 @@ fn each_task_is_asked_for_once() {
     tool.file("two.yml", TWO);
     let mut command = tool.command();
     command.args(["-c", "local", "-i", "x,y,", "two.yml", "--step"]);
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let pipes = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = pipes.spawn().unwrap();
     // The first is not wanted, the second is, then all.
     child.stdin.take().unwrap().write_all(b"n\ny\nc\n").unwrap();
@@ -160,7 +202,11 @@ fn each_task_is_asked_for_once() {
     assert_eq!(out.matches("Perform task: TASK: ").count(), 3, "{out}");
     assert!(!out.contains("\"msg\": \"1\""), "{out}");
     for n in ["2", "3", "4"] {
-        assert_eq!(out.matches(&format!("\"msg\": \"{n}\"")).count(), 2, "{n}: {out}");
+        assert_eq!(
+            out.matches(&format!("\"msg\": \"{n}\"")).count(),
+            2,
+            "{n}: {out}"
+        );
     }
 }
 
@@ -168,10 +214,16 @@ fn each_task_is_asked_for_once() {
 fn ansible_cfg_is_read() {
     let tool = Tool::new();
     tool.file("hosts", "one ansible_connection=local\n");
-    tool.file("ansible.cfg", "[defaults]\ninventory = hosts\nforks = 3\n[tags]\nskip = no\n");
+    tool.file(
+        "ansible.cfg",
+        "[defaults]\ninventory = hosts\nforks = 3\n[tags]\nskip = no\n",
+    );
     let text = "- hosts: all\n  gather_facts: false\n  tasks:\n    - debug: msg=F{{ ansible_forks }}\n    - {debug: msg=SKIPPED, tags: 'no'}\n";
     tool.file("play.yml", text);
     let (code, out) = tool.run(&["play.yml", "-v"]);
-    assert!(code == 0 && out.contains("\"msg\": \"F3\"") && !out.contains("SKIPPED"), "{out}");
+    assert!(
+        code == 0 && out.contains("\"msg\": \"F3\"") && !out.contains("SKIPPED"),
+        "{out}"
+    );
     assert!(out.contains("Using ansible.cfg as config file"), "{out}");
 }

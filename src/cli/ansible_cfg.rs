@@ -12,12 +12,30 @@ const TAKEN: &[(&str, &str, &str)] = &[
     ("defaults", "remote_user", "ANSIBLE_REMOTE_USER"),
     ("defaults", "private_key_file", "ANSIBLE_PRIVATE_KEY_FILE"),
     ("defaults", "host_key_checking", "ANSIBLE_HOST_KEY_CHECKING"),
+    (
+        "defaults",
+        "vault_password_file",
+        "ANSIBLE_VAULT_PASSWORD_FILE",
+    ),
+    (
+        "defaults",
+        "vault_identity_list",
+        "ANSIBLE_VAULT_IDENTITY_LIST",
+    ),
     ("defaults", "ask_pass", "ANSIBLE_ASK_PASS"),
     ("defaults", "force_handlers", "ANSIBLE_FORCE_HANDLERS"),
     ("privilege_escalation", "become", "ANSIBLE_BECOME"),
     ("privilege_escalation", "become_user", "ANSIBLE_BECOME_USER"),
-    ("privilege_escalation", "become_method", "ANSIBLE_BECOME_METHOD"),
-    ("privilege_escalation", "become_ask_pass", "ANSIBLE_BECOME_ASK_PASS"),
+    (
+        "privilege_escalation",
+        "become_method",
+        "ANSIBLE_BECOME_METHOD",
+    ),
+    (
+        "privilege_escalation",
+        "become_ask_pass",
+        "ANSIBLE_BECOME_ASK_PASS",
+    ),
     ("tags", "run", "ANSIBLE_RUN_TAGS"),
     ("tags", "skip", "ANSIBLE_SKIP_TAGS"),
 ];
@@ -53,7 +71,13 @@ impl Config {
         let dir = config.path.as_deref().and_then(Path::parent);
         let dir = dir.map(Path::to_path_buf).unwrap_or_default();
         // Paths in the file are seen from its folder.
-        for (key, between) in [("inventory", ','), ("roles_path", ':'), ("private_key_file", '\n')] {
+        let paths = [
+            ("inventory", ','),
+            ("roles_path", ':'),
+            ("private_key_file", '\n'),
+            ("vault_password_file", '\n'),
+        ];
+        for (key, between) in paths {
             if let Some(value) = config.values.get_mut(key) {
                 let full = |part: &str| expand(part, &dir).display().to_string();
                 let parts: Vec<String> = value.split(between).map(str::trim).map(full).collect();
@@ -96,7 +120,10 @@ fn parse(text: &str) -> HashMap<String, String> {
         if line.starts_with(['#', ';']) {
             continue;
         }
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             section = name.trim();
         } else if let Some((key, value)) = line.split_once(['=', ':']) {
             let key = key.trim();
@@ -110,7 +137,11 @@ fn parse(text: &str) -> HashMap<String, String> {
 
 /// `run` and `skip` say little by themselves.
 fn name_of(section: &str, key: &str) -> String {
-    if section == "tags" { format!("{key}_tags") } else { key.to_owned() }
+    if section == "tags" {
+        format!("{key}_tags")
+    } else {
+        key.to_owned()
+    }
 }
 
 /// `~` is the home, the rest is seen from a folder; a list of hosts stays one.
@@ -130,9 +161,14 @@ mod tests {
         let values = parse(
             "# c\n[defaults]\nforks = 7 ; many\nnocows=1\n[privilege_escalation]\nbecome: true\nforks=9\n[tags]\nskip=a,b\n",
         );
-        let mut found: Vec<(&str, &str)> =
-            values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let mut found: Vec<(&str, &str)> = values
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
         found.sort_unstable();
-        assert_eq!(found, [("become", "true"), ("forks", "7"), ("skip_tags", "a,b")]);
+        assert_eq!(
+            found,
+            [("become", "true"), ("forks", "7"), ("skip_tags", "a,b")]
+        );
     }
 }

@@ -3,6 +3,7 @@
 use super::ansible_cfg::Config;
 use super::apply::{self, ApplyArgs, Output};
 use super::common::{self, Diagnostics, HostArgs, KeyChecking};
+use super::vault::VaultArgs;
 use crate::diag::Diagnostic;
 use crate::engine::Summary;
 use anyhow::{Result, bail};
@@ -90,6 +91,9 @@ struct Cli {
     /// File with the password that becoming needs
     #[arg(long, visible_alias = "become-pass-file", value_name = "FILE")]
     become_password_file: Option<PathBuf>,
+    /// Passwords for encrypted files and values
+    #[command(flatten)]
+    vault: VaultArgs,
     /// Change nothing, say what would change
     #[arg(short = 'C', long)]
     check: bool,
@@ -182,11 +186,15 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
             None => println!("No config file found; using defaults"),
         }
     }
-    let text = |given: Option<String>, key: &str| given.or_else(|| config.get(key).map(str::to_owned));
+    let text =
+        |given: Option<String>, key: &str| given.or_else(|| config.get(key).map(str::to_owned));
     let list = |given: Vec<String>, key: &str| {
         if given.is_empty() {
             let said = config.get(key).unwrap_or_default();
-            let parts = said.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = said
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             parts.map(str::to_owned).collect()
         } else {
             given
@@ -209,7 +217,16 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
         .into_iter()
         .flatten()
         .collect();
-    let number = |key: &str| config.get(key).and_then(|text| text.trim().parse::<f64>().ok());
+    let mut vault = cli.vault;
+    vault.configure(
+        config.get("vault_password_file"),
+        config.get("vault_identity_list"),
+    );
+    let number = |key: &str| {
+        config
+            .get(key)
+            .and_then(|text| text.trim().parse::<f64>().ok())
+    };
     let hosts = HostArgs {
         inventory,
         playbook: None,
@@ -218,7 +235,11 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
         // Ansible's default is low because each of its forks is a process; ours cost next to nothing.
         forks: cli
             .forks
-            .or_else(|| config.get("forks").and_then(|text| text.trim().parse().ok()))
+            .or_else(|| {
+                config
+                    .get("forks")
+                    .and_then(|text| text.trim().parse().ok())
+            })
             .unwrap_or(50),
         user: text(cli.user, "remote_user"),
         ask_pass: cli.ask_pass || config.truth("ask_pass") == Some(true),
@@ -232,6 +253,7 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
         become_method: text(cli.become_method, "become_method"),
         ask_become_pass: cli.ask_become_pass || config.truth("become_ask_pass") == Some(true),
         become_password_file: cli.become_password_file,
+        vault,
         host_key_checking: match config.truth("host_key_checking") {
             Some(false) => KeyChecking::Off,
             _ => KeyChecking::Strict,

@@ -79,7 +79,8 @@ pub(super) fn run_all(
     playbooks: &[PathBuf],
     roles_path: &[PathBuf],
 ) -> Result<Option<Summary>> {
-    let extra = args.hosts.extra()?;
+    let vault = args.hosts.vault.open()?;
+    let extra = args.hosts.extra(&vault)?;
     let listing = Listing {
         hosts: args.list_hosts,
         tasks: args.list_tasks,
@@ -108,9 +109,9 @@ pub(super) fn run_all(
     let stop = runtime.block_on(async { common::stop_on_interrupt() });
     let mut summary = None;
     for path in playbooks {
-        let mut load = args.hosts.load_options(path, &extra);
+        let mut load = args.hosts.load_options(path, &extra, &vault);
         load.roles_path.extend_from_slice(roles_path);
-        let inventory = args.hosts.load_inventory(Some(path))?;
+        let inventory = args.hosts.load_inventory(Some(path), &vault)?;
         let playbook = common::load_playbook(path, &load)?;
         let run = Run {
             playbook,

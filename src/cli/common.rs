@@ -1,5 +1,6 @@
 //! What several commands share: options about hosts, loading inventories and playbooks, showing errors.
 
+use super::vault::VaultArgs;
 use super::{bundle, exit};
 use crate::diag::Diagnostic;
 use crate::engine::{ConnectionDefaults, Connector, Options};
@@ -7,6 +8,7 @@ use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
 use crate::remote::{self, HostKeyChecking, Secret};
+use crate::vault::Vault;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal as _, Write as _};
@@ -128,6 +130,9 @@ pub(super) struct HostArgs {
         conflicts_with = "ask_become_pass"
     )]
     pub become_password_file: Option<PathBuf>,
+    /// Passwords for encrypted files and values
+    #[command(flatten)]
+    pub vault: VaultArgs,
     /// How host keys are checked
     #[arg(long, value_enum, default_value = "strict")]
     pub host_key_checking: KeyChecking,
@@ -144,7 +149,11 @@ pub(super) struct HostArgs {
 
 impl HostArgs {
     /// Reads the inventory.
-    pub(super) fn load_inventory(&self, playbook: Option<&Path>) -> Result<Inventory> {
+    pub(super) fn load_inventory(
+        &self,
+        playbook: Option<&Path>,
+        vault: &Vault,
+    ) -> Result<Inventory> {
         let missing =
             |path: &&PathBuf| !path.exists() && !path.as_os_str().to_string_lossy().contains(',');
         if let Some(path) = self.inventory.iter().find(missing) {
@@ -153,7 +162,7 @@ impl HostArgs {
                 path.display()
             );
         }
-        Inventory::load_all(&self.inventory, playbook).map_err(|all| Diagnostics(all).into())
+        Inventory::load_all(&self.inventory, playbook, vault).map_err(|all| Diagnostics(all).into())
     }
 
     /// The first inventory: its folder and name stand for all of them.
@@ -185,11 +194,11 @@ impl HostArgs {
     }
 
     /// Extra variables.
-    pub(super) fn extra(&self) -> Result<VarMap> {
+    pub(super) fn extra(&self, vault: &Vault) -> Result<VarMap> {
         let mut extra = VarMap::new();
         for text in &self.extra_vars {
             extra.extend(
-                crate::yaml::kv::extra_vars(text)
+                crate::yaml::kv::extra_vars(text, vault)
                     .map_err(|diagnostic| Diagnostics(vec![diagnostic]))?,
             );
         }
@@ -197,7 +206,12 @@ impl HostArgs {
     }
 
     /// Where roles are looked for.
-    pub(super) fn load_options(&self, playbook: &Path, extra: &VarMap) -> LoadOptions {
+    pub(super) fn load_options(
+        &self,
+        playbook: &Path,
+        extra: &VarMap,
+        vault: &Vault,
+    ) -> LoadOptions {
         let dir = playbook.parent().unwrap_or(Path::new("."));
         LoadOptions {
             roles_path: vec![
@@ -206,6 +220,8 @@ impl HostArgs {
                 PathBuf::from("roles"),
             ],
             extra: extra.clone(),
+            vault: vault.clone(),
+            lint: false,
         }
     }
 
@@ -263,7 +279,9 @@ impl HostArgs {
 fn secret_file(path: &Path) -> Result<Secret> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("failed to read the password file {}", path.display()))?;
-    Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
+    Ok(Secret::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
 }
 
 fn ask(what: &str) -> Result<Secret> {

@@ -9,8 +9,11 @@ mod apply;
 mod bundle;
 mod common;
 mod doc;
+mod explain;
 mod init;
 mod lab;
+mod lint;
+mod vault;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +59,10 @@ enum Command {
     Init(init::InitArgs),
     /// Show what a module does and takes, or list all modules
     Doc(doc::DocArgs),
+    /// List what playbooks use that Ansible has and mini-play does not; exit code 1 when there is something
+    Lint(lint::LintArgs),
+    /// Show every definition of a host's variable, which one wins, and where each stands
+    Explain(explain::ExplainArgs),
     /// Disposable hosts to try playbooks on (Linux, root)
     Lab(lab::LabArgs),
 }
@@ -86,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Doc(args) => doc::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| common::fail(&error))

@@ -46,8 +46,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Runs it.
 pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
-    let extra = args.hosts.extra()?;
-    let load = args.hosts.load_options(&path, &extra);
+    let vault = args.hosts.vault.open()?;
+    let extra = args.hosts.extra(&vault)?;
+    let load = args.hosts.load_options(&path, &extra, &vault);
     let playbook = common::load_playbook(&path, &load)?;
     let mut options = args.hosts.options()?;
     let connection = args.hosts.connection()?;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let mut junit: Vec<u8>;
     let runtime = common::runtime()?;
     loop {
-        let inventory = args.hosts.load_inventory(Some(&path))?;
+        let inventory = args.hosts.load_inventory(Some(&path), &vault)?;
         let planned =
             plan(&playbook, &inventory, options.limit.as_deref(), &state).map_err(Diagnostics)?;
         let stop = runtime.block_on(async { common::stop_on_interrupt() });

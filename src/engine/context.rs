@@ -1,5 +1,6 @@
 //! What all steps of a run, and all steps of a host in a play, have in common.
 
+use super::background::Jobs;
 use super::board::Board;
 use super::includes::Includes;
 use super::links::Links;
@@ -95,6 +96,8 @@ pub(crate) struct RunContext {
     pub links: Links,
     /// Where events go.
     pub events: UnboundedSender<Event>,
+    /// Tasks that were started with `async`.
+    pub jobs: Arc<Jobs>,
     /// What the user answered to `--step`.
     pub steps: Steps,
     /// Set by Ctrl-C: finish the running actions, start no more.

@@ -3,7 +3,7 @@
 use super::chain::Chain;
 use super::context::{RunContext, flat};
 use super::control::{tags_of, tags_select};
-use super::play::{play_scope, plain, select, title};
+use super::play::{plain, play_scope, select, title};
 use super::run::{Run, context};
 use crate::diag::Diagnostic;
 use crate::playbook::ast::{Block, Item, Play, Task};
@@ -109,8 +109,10 @@ impl Lister<'_> {
         }
         let sorted: BTreeSet<String> = tags.into_iter().collect();
         let shown: Vec<&str> = sorted.iter().map(String::as_str).collect();
-        let name = written_name(task)
-            .map_or_else(|| task.action.name.to_string(), |name| full_name(&name, task, chain));
+        let name = written_name(task).map_or_else(
+            || task.action.name.to_string(),
+            |name| full_name(&name, task, chain),
+        );
         let _ = writeln!(self.tasks, "      {name}\tTAGS: [{}]", shown.join(", "));
         self.tags.extend(sorted);
     }
@@ -125,7 +127,12 @@ fn written_name(task: &Task) -> Option<String> {
 /// With the role before it; an `include_role` belongs to no role's tasks in this.
 fn full_name(name: &str, task: &Task, chain: &Chain) -> String {
     match &chain.role {
-        Some(used) if task.action.spec.is_none_or(|spec| spec.name != "include_role") => {
+        Some(used)
+            if task
+                .action
+                .spec
+                .is_none_or(|spec| spec.name != "include_role") =>
+        {
             format!("{} : {name}", used.role.name)
         }
         _ => name.to_owned(),
@@ -155,7 +162,9 @@ impl StartAt {
     pub(crate) fn new(wanted: &str) -> Self {
         Self {
             wanted: wanted.to_owned(),
-            glob: globset::Glob::new(wanted).ok().map(|glob| glob.compile_matcher()),
+            glob: globset::Glob::new(wanted)
+                .ok()
+                .map(|glob| glob.compile_matcher()),
         }
     }
 
@@ -189,7 +198,8 @@ impl StartAt {
     ) -> bool {
         let inside = |block: &Arc<Block>| {
             let inner = chain.block(block);
-            self.in_items(&block.body, &inner, chosen) || self.in_items(&block.always, &inner, chosen)
+            self.in_items(&block.body, &inner, chosen)
+                || self.in_items(&block.always, &inner, chosen)
         };
         items.iter().any(|item| match item {
             Item::Task(task) => self.is(task, chain) && chosen(task, chain),

@@ -223,6 +223,33 @@ pub(crate) fn upcoming(cx: &HostContext, state: &HostState) -> Option<(HostConte
     ))
 }
 
+/// A host at the start of a play, as if it were there alone: for looking at its variables.
+pub(super) fn at_start(
+    run: &Arc<RunContext>,
+    index: usize,
+    host: &Arc<str>,
+) -> (HostContext, Position) {
+    let all = [Arc::clone(host)];
+    let magic = magic(
+        run,
+        &run.plays[index],
+        "",
+        host,
+        &all,
+        &all,
+        &Carried::default(),
+    );
+    place(
+        run,
+        index,
+        Arc::clone(host),
+        Arc::new(Board::new(all.to_vec())),
+        magic,
+        Layer::Values("vars_prompt", Arc::default()),
+        HostState::default(),
+    )
+}
+
 /// A host at the start of a play.
 fn place(
     run: &Arc<RunContext>,

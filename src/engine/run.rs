@@ -135,13 +135,17 @@ pub(super) fn context(run: Run, events: UnboundedSender<Event>) -> Arc<RunContex
     let shared = Arc::new(Shared::default());
     announce(&run.inventory, &run.host_vars, &shared);
     let forks = run.options.forks;
+    let engine = Engine::default();
+    let vault = run.load.vault.clone();
+    engine.set_vault(move |armoured| vault.text(armoured));
     Arc::new(RunContext {
         magic: Arc::new(Magic {
             values: constants(&run),
         }),
+        jobs: Arc::default(),
         steps: Steps::new(run.options.step),
         options: run.options,
-        engine: Arc::new(Engine::default()),
+        engine: Arc::new(engine),
         shared,
         extra: Layer::Nodes("the command line (-e)".into(), Arc::new(run.extra)),
         inventory: Arc::new(run.inventory),

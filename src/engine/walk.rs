@@ -168,6 +168,11 @@ impl Walk {
         }
     }
 
+    /// What all tasks of the play inherit.
+    pub(crate) fn top(&self) -> &Arc<Chain> {
+        &self.top
+    }
+
     /// All handlers, in the order of their definition.
     pub(crate) fn handlers(&self) -> &Arc<Vec<Handler>> {
         &self.handlers

@@ -39,11 +39,13 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Playbook, Vec<Diagnost
         let message = format!("the playbook {} is empty", path.display());
         loader.report(Diagnostic::plain(message));
     }
+    let unsupported = std::mem::take(&mut loader.unsupported);
     let (plays, notes) = loader.finish(plays)?;
     Ok(Playbook {
         path: path.to_path_buf(),
         plays,
         notes,
+        unsupported,
     })
 }
 

@@ -61,7 +61,11 @@ impl<W: Write + Send> Ansible<W> {
             return;
         }
         self.under = key;
-        let kind = if task.handler { "RUNNING HANDLER" } else { "TASK" };
+        let kind = if task.handler {
+            "RUNNING HANDLER"
+        } else {
+            "TASK"
+        };
         let role = task.role.as_ref().map(|role| format!("{role} : "));
         let name = clean(&task.name);
         self.banner(&format!("{kind} [{}{name}]", role.unwrap_or_default()));
@@ -150,13 +154,20 @@ fn dump(end: &StepEnd, debug: bool) -> String {
     for key in end.result.try_iter().into_iter().flatten() {
         let name = crate::modules::args::text(&key);
         let hidden = debug && matches!(name.as_str(), "changed" | "failed" | "skipped" | "item");
-        if hidden || name.starts_with("_ansible") || name == "ansible_loop_var" || name == "invocation" {
+        if hidden
+            || name.starts_with("_ansible")
+            || name == "ansible_loop_var"
+            || name == "invocation"
+        {
             continue;
         }
         let value = end.result.get_item(&key).unwrap_or_default();
         shown.insert(name, json(&value));
     }
-    if !debug && !shown.contains_key("msg") && let Some(msg) = &end.msg {
+    if !debug
+        && !shown.contains_key("msg")
+        && let Some(msg) = &end.msg
+    {
         shown.insert("msg".into(), msg.as_str().into());
     }
     let value = serde_json::Value::Object(shown);
@@ -182,12 +193,19 @@ fn spaced(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Object(map) => {
             let pairs = map.iter().map(|(key, value)| {
-                format!("{}: {}", serde_json::Value::from(key.as_str()), spaced(value))
+                format!(
+                    "{}: {}",
+                    serde_json::Value::from(key.as_str()),
+                    spaced(value)
+                )
             });
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         serde_json::Value::Array(list) => {
-            format!("[{}]", list.iter().map(spaced).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                list.iter().map(spaced).collect::<Vec<_>>().join(", ")
+            )
         }
         other => other.to_string(),
     }
@@ -206,7 +224,10 @@ impl<W: Write + Send> Reporter for Ansible<W> {
             Event::Item(end) => self.step(end, true),
             Event::Task(end) => self.step(end, false),
             Event::Warning { host, text } => {
-                let about = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+                let about = host
+                    .as_ref()
+                    .map(|host| format!("{host}: "))
+                    .unwrap_or_default();
                 self.line(&format!("[WARNING]: {about}{}", clean(text)));
             }
             Event::Prompt { text } => {

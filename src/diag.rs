@@ -13,6 +13,8 @@ pub struct Source {
     pub name: String,
     /// The whole text.
     pub text: String,
+    /// Whether the text was encrypted: diagnostics say the place and do not show it.
+    pub secret: bool,
 }
 
 impl fmt::Debug for Source {
@@ -27,6 +29,16 @@ impl Source {
         Arc::new(Self {
             name: name.into(),
             text: text.into(),
+            secret: false,
+        })
+    }
+
+    /// A source whose text is never shown.
+    pub fn secret(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            text: text.into(),
+            secret: true,
         })
     }
 }
@@ -208,6 +220,11 @@ impl Diagnostic {
         };
         let title = level.primary_title(self.message.as_str());
         let mut group = match &self.span {
+            Some(span) if span.source.secret => {
+                let (line, column) = span.line_col();
+                let origin = annotate_snippets::Origin::path(span.source.name.as_str());
+                title.element(origin.line(line).char_column(column))
+            }
             Some(span) => {
                 let end = span.end.max(span.start).min(span.source.text.len());
                 // A caret under the first line is enough: blocks would bury the message.
@@ -311,6 +328,20 @@ mod tests {
         assert!(text.contains("play.yml:2:3"), "{text}");
         assert!(text.contains("^^^^"), "{text}");
         assert!(text.contains("did you mean `tasks`?"), "{text}");
+    }
+
+    #[test]
+    fn what_was_encrypted_is_not_shown() {
+        let span = Span {
+            source: Source::secret("vars.yml", "a: 1\npassword: hunter2\n"),
+            start: 5,
+            end: 13,
+        };
+        let text = Diagnostic::error(&span, "wrong").to_string();
+        assert!(
+            text.contains("vars.yml:2:1") && !text.contains("hunter2"),
+            "{text}"
+        );
     }
 
     #[test]

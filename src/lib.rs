@@ -18,5 +18,6 @@ pub mod report;
 pub mod service;
 pub mod template;
 pub mod vars;
+pub mod vault;
 pub mod verify;
 pub mod yaml;

@@ -2,17 +2,21 @@
 
 use super::common::{self, HostArgs};
 use super::exit;
-use crate::engine::{self, Run, Summary};
-use crate::report::{Journal, Json, Junit, Reporter, Terminal, pump, state_dir};
+use crate::engine::{self, ConnectionDefaults, Listing, Run, Summary};
+use crate::report::{Ansible, Journal, Json, Junit, Reporter, Terminal, pump, state_dir};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     /// For people
     Text,
+    /// As Ansible's default output
+    Ansible,
     /// One JSON object per event and line
     Json,
     /// JUnit XML at the end
@@ -23,89 +27,150 @@ pub(super) enum Output {
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
     #[command(flatten)]
-    hosts: HostArgs,
+    pub hosts: HostArgs,
     /// Only tasks with these tags
     #[arg(short, long, value_delimiter = ',')]
-    tags: Vec<String>,
+    pub tags: Vec<String>,
     /// Not tasks with these tags
     #[arg(long, value_delimiter = ',', value_name = "TAGS")]
-    skip_tags: Vec<String>,
+    pub skip_tags: Vec<String>,
     /// Change nothing, say what would change
     #[arg(short = 'C', long)]
-    check: bool,
+    pub check: bool,
     /// Show differences of files
     #[arg(short = 'D', long)]
-    diff: bool,
+    pub diff: bool,
     /// Run notified handlers on hosts that failed, too
     #[arg(long)]
-    force_handlers: bool,
+    pub force_handlers: bool,
 
     /// Change hosts even while another run is at work on them
     #[arg(long)]
-    no_lock: bool,
+    pub no_lock: bool,
     /// Read and check everything, connect to nothing
     #[arg(long)]
-    syntax_check: bool,
+    pub syntax_check: bool,
+    /// List the hosts of each play, connect to nothing
+    #[arg(long)]
+    pub list_hosts: bool,
+    /// List the tasks that would run, connect to nothing
+    #[arg(long)]
+    pub list_tasks: bool,
+    /// List all tags, connect to nothing
+    #[arg(long)]
+    pub list_tags: bool,
+    /// Start at the task of this name (or glob), pass over those before it
+    #[arg(long, value_name = "NAME")]
+    pub start_at_task: Option<String>,
+    /// Ask before each task
+    #[arg(long)]
+    pub step: bool,
     /// Form of the output
     #[arg(short, long, value_enum, default_value = "text")]
-    output: Output,
+    pub output: Output,
 }
 
 /// Runs it.
-pub(super) fn run(args: ApplyArgs) -> Result<ExitCode> {
+pub(super) fn run(args: &ApplyArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
-    let extra = args.hosts.extra()?;
-    let load = args.hosts.load_options(&path, &extra);
-    let inventory = args.hosts.load_inventory(Some(&path))?;
-    let playbook = common::load_playbook(&path, &load)?;
-    if args.syntax_check {
-        return Ok(ExitCode::from(exit::OK));
-    }
-    let mut options = args.hosts.options()?;
+    let summary = run_all(args, &[path], &[])?;
+    Ok(ExitCode::from(summary.as_ref().map_or(exit::OK, code)))
+}
+
+/// Runs playbooks one after the other, until one does not end well. No summary when nothing was to be run.
+pub(super) fn run_all(
+    args: &ApplyArgs,
+    playbooks: &[PathBuf],
+    roles_path: &[PathBuf],
+) -> Result<Option<Summary>> {
+    let vault = args.hosts.vault.open()?;
+    let extra = args.hosts.extra(&vault)?;
+    let listing = Listing {
+        hosts: args.list_hosts,
+        tasks: args.list_tasks,
+        tags: args.list_tags,
+    };
+    let lists = listing.hosts || listing.tasks || listing.tags;
+    let mut options = if lists || args.syntax_check {
+        args.hosts.plain_options()
+    } else {
+        args.hosts.options()?
+    };
     options.check = args.check;
     options.diff = args.diff;
-    options.tags = args.tags;
-    options.skip_tags = args.skip_tags;
+    options.tags.clone_from(&args.tags);
+    options.skip_tags.clone_from(&args.skip_tags);
     options.force_handlers = args.force_handlers;
+    options.start_at.clone_from(&args.start_at_task);
+    options.step = args.step;
     options.lock = (!args.check && !args.no_lock).then(lock);
-    let state = state_dir(&args.hosts.inventory);
-    options.due = Some(state.join("due"));
-    let journal = Journal::open(&state)
+    options.due = Some(state_dir(args.hosts.main_inventory()).join("due"));
+    let connection = if lists || args.syntax_check {
+        ConnectionDefaults::default()
+    } else {
+        args.hosts.connection()?
+    };
+    let runtime = common::runtime()?;
+    let stop = runtime.block_on(async { common::stop_on_interrupt() });
+    let mut summary = None;
+    for path in playbooks {
+        let mut load = args.hosts.load_options(path, &extra, &vault);
+        load.roles_path.extend_from_slice(roles_path);
+        let inventory = args.hosts.load_inventory(Some(path), &vault)?;
+        let playbook = common::load_playbook(path, &load)?;
+        let run = Run {
+            playbook,
+            load,
+            options: options.clone(),
+            extra: extra.clone(),
+            connector: common::connector(),
+            connection: connection.clone(),
+            inventory_path: args.hosts.inventory.first().cloned(),
+            inventory,
+            host_vars: std::collections::HashMap::new(),
+            facts: std::collections::HashMap::new(),
+            stop: Arc::clone(&stop),
+        };
+        if lists {
+            print!("{}", engine::list(run, listing)?);
+            continue;
+        }
+        if args.syntax_check {
+            println!("\nplaybook: {}", path.display());
+            continue;
+        }
+        let ended = runtime.block_on(one(args, run))?;
+        let good = code(&ended) == exit::OK;
+        summary = Some(ended);
+        if !good {
+            break;
+        }
+    }
+    Ok(summary)
+}
+
+/// One run with its reports.
+async fn one(args: &ApplyArgs, run: Run) -> Result<Summary> {
+    let journal = Journal::open(&state_dir(args.hosts.main_inventory()))
         .context("the run journal cannot be written (set MINI_PLAY_STATE to a folder that can)")?;
     let verbosity = args.hosts.verbose;
     let shown: Box<dyn Reporter> = match args.output {
         Output::Text => Box::new(Terminal::new(
             std::io::stdout(),
             common::color(),
-            common::live(),
+            common::live() && !args.step,
             verbosity,
         )),
+        Output::Ansible => Box::new(Ansible::new(std::io::stdout(), common::color(), verbosity)),
         Output::Json => Box::new(Json::new(std::io::stdout())),
         Output::Junit => Box::new(Junit::new(std::io::stdout())),
     };
-    let connection = args.hosts.connection()?;
-    let summary = common::runtime()?.block_on(async {
-        let run = Run {
-            playbook,
-            load,
-            options,
-            extra,
-            connector: common::connector(),
-            connection,
-            inventory_path: Some(args.hosts.inventory.clone()),
-            inventory,
-            host_vars: std::collections::HashMap::new(),
-            facts: std::collections::HashMap::new(),
-            stop: common::stop_on_interrupt(),
-        };
-        let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-        let reporting = tokio::spawn(pump(events, vec![shown, Box::new(journal)]));
-        let summary = engine::run(run, sender).await;
-        // The reporters end when the run has dropped its sender.
-        drop(reporting.await);
-        summary
-    })?;
-    Ok(ExitCode::from(code(&summary)))
+    let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+    let reporting = tokio::spawn(pump(events, vec![shown, Box::new(journal)]));
+    let summary = engine::run(run, sender).await;
+    // The reporters end when the run has dropped its sender.
+    drop(reporting.await);
+    Ok(summary?)
 }
 
 /// This run, for others that find a host locked.

@@ -1,5 +1,6 @@
 //! What several commands share: options about hosts, loading inventories and playbooks, showing errors.
 
+use super::vault::VaultArgs;
 use super::{bundle, exit};
 use crate::diag::Diagnostic;
 use crate::engine::{ConnectionDefaults, Connector, Options};
@@ -7,6 +8,7 @@ use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
 use crate::remote::{self, HostKeyChecking, Secret};
+use crate::vault::Vault;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal as _, Write as _};
@@ -73,9 +75,9 @@ pub(super) enum KeyChecking {
 /// Options about which hosts, and how to reach them.
 #[derive(Debug, Args)]
 pub(super) struct HostArgs {
-    /// Inventory: YAML or INI file, or a folder of them
+    /// Inventory: YAML or INI file, program, folder of them, or `host,host,`; several are read as one
     #[arg(default_value = "inventory.yaml")]
-    pub inventory: PathBuf,
+    pub inventory: Vec<PathBuf>,
     /// Playbook; by default playbooks/site.yml here, else the bundled one
     #[arg(short = 'p', long)]
     pub playbook: Option<PathBuf>,
@@ -94,6 +96,17 @@ pub(super) struct HostArgs {
     /// Ask for the login password
     #[arg(short = 'k', long)]
     pub ask_pass: bool,
+    /// File with the login password
+    #[arg(
+        long,
+        visible_alias = "conn-pass-file",
+        value_name = "FILE",
+        conflicts_with = "ask_pass"
+    )]
+    pub connection_password_file: Option<PathBuf>,
+    /// How to connect: ssh or local
+    #[arg(short = 'c', long, value_name = "KIND")]
+    pub connection: Option<String>,
     /// Private key file
     #[arg(long, value_name = "FILE")]
     pub private_key: Option<PathBuf>,
@@ -109,6 +122,17 @@ pub(super) struct HostArgs {
     /// Ask for the password that becoming needs
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
+    /// File with the password that becoming needs
+    #[arg(
+        long,
+        visible_alias = "become-pass-file",
+        value_name = "FILE",
+        conflicts_with = "ask_become_pass"
+    )]
+    pub become_password_file: Option<PathBuf>,
+    /// Passwords for encrypted files and values
+    #[command(flatten)]
+    pub vault: VaultArgs,
     /// How host keys are checked
     #[arg(long, value_enum, default_value = "strict")]
     pub host_key_checking: KeyChecking,
@@ -125,14 +149,27 @@ pub(super) struct HostArgs {
 
 impl HostArgs {
     /// Reads the inventory.
-    pub(super) fn load_inventory(&self, playbook: Option<&Path>) -> Result<Inventory> {
-        if !self.inventory.exists() {
+    pub(super) fn load_inventory(
+        &self,
+        playbook: Option<&Path>,
+        vault: &Vault,
+    ) -> Result<Inventory> {
+        let missing =
+            |path: &&PathBuf| !path.exists() && !path.as_os_str().to_string_lossy().contains(',');
+        if let Some(path) = self.inventory.iter().find(missing) {
             bail!(
                 "there is no inventory {}\n  hint: `mini-play init .` writes an example, `mini-play lab up` makes hosts with an inventory of their own",
-                self.inventory.display()
+                path.display()
             );
         }
-        Inventory::load(&self.inventory, playbook).map_err(|all| Diagnostics(all).into())
+        Inventory::load_all(&self.inventory, playbook, vault).map_err(|all| Diagnostics(all).into())
+    }
+
+    /// The first inventory: its folder and name stand for all of them.
+    pub(super) fn main_inventory(&self) -> &Path {
+        self.inventory
+            .first()
+            .map_or(Path::new("localhost,"), PathBuf::as_path)
     }
 
     /// The playbook to run: as given, beside the inventory, here, or the bundled one.
@@ -144,7 +181,7 @@ impl HostArgs {
             return Ok(path.clone());
         }
         let beside = self
-            .inventory
+            .main_inventory()
             .parent()
             .unwrap_or(Path::new(""))
             .join("playbooks/site.yml");
@@ -157,11 +194,11 @@ impl HostArgs {
     }
 
     /// Extra variables.
-    pub(super) fn extra(&self) -> Result<VarMap> {
+    pub(super) fn extra(&self, vault: &Vault) -> Result<VarMap> {
         let mut extra = VarMap::new();
         for text in &self.extra_vars {
             extra.extend(
-                crate::yaml::kv::extra_vars(text)
+                crate::yaml::kv::extra_vars(text, vault)
                     .map_err(|diagnostic| Diagnostics(vec![diagnostic]))?,
             );
         }
@@ -169,7 +206,12 @@ impl HostArgs {
     }
 
     /// Where roles are looked for.
-    pub(super) fn load_options(&self, playbook: &Path, extra: &VarMap) -> LoadOptions {
+    pub(super) fn load_options(
+        &self,
+        playbook: &Path,
+        extra: &VarMap,
+        vault: &Vault,
+    ) -> LoadOptions {
         let dir = playbook.parent().unwrap_or(Path::new("."));
         LoadOptions {
             roles_path: vec![
@@ -178,36 +220,45 @@ impl HostArgs {
                 PathBuf::from("roles"),
             ],
             extra: extra.clone(),
+            vault: vault.clone(),
+            lint: false,
         }
     }
 
     /// Settings of the run; asks for passwords when told to.
     pub(super) fn options(&self) -> Result<Options> {
-        let become_password = if self.ask_become_pass {
-            Some(ask("BECOME password")?)
-        } else {
-            None
+        let become_password = match &self.become_password_file {
+            Some(path) => Some(secret_file(path)?),
+            None if self.ask_become_pass => Some(ask("BECOME password")?),
+            None => None,
         };
         Ok(Options {
+            become_password,
+            ..self.plain_options()
+        })
+    }
+
+    /// Settings of the run without its passwords.
+    pub(super) fn plain_options(&self) -> Options {
+        Options {
             forks: self.forks.max(1),
             r#become: self.r#become,
             become_user: self.become_user.clone(),
             become_method: self.become_method.clone(),
-            become_password,
             limit: self.limit.clone(),
             verbosity: self.verbose,
             ..Options::default()
-        })
+        }
     }
 
     /// Connection defaults; asks for the password when told to.
     pub(super) fn connection(&self) -> Result<ConnectionDefaults> {
         Ok(ConnectionDefaults {
             user: self.user.clone(),
-            password: if self.ask_pass {
-                Some(ask("SSH password")?)
-            } else {
-                None
+            password: match &self.connection_password_file {
+                Some(path) => Some(secret_file(path)?),
+                None if self.ask_pass => Some(ask("SSH password")?),
+                None => None,
             },
             private_key: self.private_key.clone(),
             host_key_checking: match self.host_key_checking {
@@ -215,13 +266,22 @@ impl HostArgs {
                 KeyChecking::AcceptNew => HostKeyChecking::AcceptNew,
                 KeyChecking::Off => HostKeyChecking::Off,
             },
-            connection: None,
+            connection: self.connection.clone(),
             ssh_args: self.ssh_common_args.clone(),
             timeout: self
                 .timeout
                 .map(|s| Duration::from_secs_f64(s.clamp(0.1, 86_400.0))),
         })
     }
+}
+
+/// A password from a file: its first line.
+fn secret_file(path: &Path) -> Result<Secret> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read the password file {}", path.display()))?;
+    Ok(Secret::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
 }
 
 fn ask(what: &str) -> Result<Secret> {

@@ -4,7 +4,7 @@ use super::apply::{self, Output};
 use super::common::{self, Diagnostics, HostArgs};
 use super::run::Runner;
 use crate::adhoc::{self, Task};
-use crate::report::{Groups, Json, Junit, Reporter};
+use crate::report::{Ansible, Groups, Json, Junit, Reporter};
 use anyhow::Result;
 use clap::Args;
 use std::collections::HashMap;
@@ -85,15 +85,21 @@ fn run(
     output: Output,
     check: bool,
 ) -> Result<ExitCode> {
-    let extra = hosts.extra()?;
-    let load = hosts.load_options(Path::new("command line"), &extra);
-    let inventory = hosts.load_inventory(None)?;
+    let vault = hosts.vault.open()?;
+    let extra = hosts.extra(&vault)?;
+    let load = hosts.load_options(Path::new("command line"), &extra, &vault);
+    let inventory = hosts.load_inventory(None, &vault)?;
     let limit = hosts.limit.as_deref();
     let playbook = adhoc::playbook(pattern, task, &inventory, limit, &load).map_err(Diagnostics)?;
     let mut runner = Runner::new(hosts, load, extra)?;
     runner.options.check = check;
     let shown: Box<dyn Reporter> = match output {
         Output::Text => Box::new(Groups::new(std::io::stdout(), common::color())),
+        Output::Ansible => Box::new(Ansible::new(
+            std::io::stdout(),
+            common::color(),
+            hosts.verbose,
+        )),
         Output::Json => Box::new(Json::new(std::io::stdout())),
         Output::Junit => Box::new(Junit::new(std::io::stdout())),
     };

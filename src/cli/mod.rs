@@ -3,15 +3,20 @@
 // Commands speak to the user; nobody else does.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod ansible_cfg;
+mod ansible_playbook;
 mod apply;
 mod bundle;
 mod common;
 mod doc;
 mod exec;
+mod explain;
 mod init;
 mod lab;
+mod lint;
 mod run;
 mod service;
+mod vault;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +68,10 @@ enum Command {
     Init(init::InitArgs),
     /// Show what a module does and takes, or list all modules
     Doc(doc::DocArgs),
+    /// List what playbooks use that Ansible has and mini-play does not; exit code 1 when there is something
+    Lint(lint::LintArgs),
+    /// Show every definition of a host's variable, which one wins, and where each stands
+    Explain(explain::ExplainArgs),
     /// Disposable hosts to try playbooks on (Linux, root)
     Lab(lab::LabArgs),
 }
@@ -70,6 +79,10 @@ enum Command {
 /// Runs the program and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
+    let name = std::env::args_os().next().unwrap_or_default();
+    if std::path::Path::new(&name).file_name() == Some("ansible-playbook".as_ref()) {
+        return ansible_playbook::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -85,13 +98,15 @@ pub fn main() -> ExitCode {
     };
     common::logging();
     let done = match cli.command {
-        Command::Apply(args) => apply::run(args),
+        Command::Apply(args) => apply::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Service(args) => service::run(&args),
         Command::Exec(args) => exec::exec(&args),
         Command::Module(args) => exec::module(&args),
         Command::Init(args) => init::run(&args),
         Command::Doc(args) => doc::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| common::fail(&error))

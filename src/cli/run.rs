@@ -60,7 +60,7 @@ impl<'a> Runner<'a> {
                 extra: self.extra.clone(),
                 connector: common::connector(),
                 connection: self.connection.clone(),
-                inventory_path: Some(self.hosts.inventory.clone()),
+                inventory_path: self.hosts.inventory.first().cloned(),
                 inventory,
                 host_vars,
                 facts,

@@ -5,8 +5,9 @@ use super::common::{self, Diagnostics, HostArgs};
 use super::run::Runner;
 use super::{exit, verify};
 use crate::inventory::Inventory;
-use crate::report::{Json, Junit, Reporter, Terminal, state_dir};
+use crate::report::{Ansible, Json, Junit, Reporter, Terminal, state_dir};
 use crate::service::{Act, Carried, Plan, Service, Table, Tail};
+use crate::vault::Vault;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use std::collections::HashMap;
@@ -66,10 +67,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Runs it.
 pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
-    let extra = args.hosts.extra()?;
-    let load = args.hosts.load_options(&path, &extra);
+    let vault = args.hosts.vault.open()?;
+    let extra = args.hosts.extra(&vault)?;
+    let load = args.hosts.load_options(&path, &extra, &vault);
     let playbook = common::load_playbook(&path, &load)?;
-    let inventory = args.hosts.load_inventory(Some(&path))?;
+    let inventory = args.hosts.load_inventory(Some(&path), &vault)?;
     let limit = args.hosts.limit.as_deref();
     let carried = Carried::of(&playbook, &inventory, limit).map_err(Diagnostics)?;
     let (services, notes) = carried.named(&args.name);
@@ -94,6 +96,7 @@ pub(super) fn run(args: &ServiceArgs) -> Result<ExitCode> {
         runner,
         services,
         path: &path,
+        vault,
         inventory,
     };
     match args.action {
@@ -110,6 +113,7 @@ struct Job<'a> {
     runner: Runner<'a>,
     services: Vec<Service>,
     path: &'a Path,
+    vault: Vault,
     inventory: Inventory,
 }
 
@@ -128,7 +132,7 @@ impl Job<'_> {
     }
 
     fn plan(&self, act: Act) -> Result<Plan> {
-        let state = state_dir(&self.args.hosts.inventory);
+        let state = state_dir(self.args.hosts.main_inventory());
         Plan::new(&self.services, act, self.args.wait, &self.inventory, &state)
             .map_err(|all| Diagnostics(all).into())
     }
@@ -142,6 +146,9 @@ impl Job<'_> {
                 common::live(),
                 self.args.hosts.verbose,
             )),
+            Output::Ansible => {
+                Box::new(Ansible::new(out, common::color(), self.args.hosts.verbose))
+            }
             Output::Json => Box::new(Json::new(out)),
             Output::Junit => Box::new(Junit::new(out)),
         };
@@ -179,7 +186,10 @@ impl Job<'_> {
         loop {
             let plan = self.plan(act)?;
             // Files may have changed meanwhile; reading them again is what a new run is.
-            let inventory = self.args.hosts.load_inventory(Some(self.path))?;
+            let inventory = self
+                .args
+                .hosts
+                .load_inventory(Some(self.path), &self.vault)?;
             let summary = self.runner.run(
                 plan.playbook,
                 inventory,

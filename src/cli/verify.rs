@@ -47,19 +47,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// Runs it.
 pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
-    let extra = args.hosts.extra()?;
-    let load = args.hosts.load_options(&path, &extra);
+    let vault = args.hosts.vault.open()?;
+    let extra = args.hosts.extra(&vault)?;
+    let load = args.hosts.load_options(&path, &extra, &vault);
     let playbook = common::load_playbook(&path, &load)?;
     let mut options = args.hosts.options()?;
     let connection = args.hosts.connection()?;
-    let state = state_dir(&args.hosts.inventory);
+    let state = state_dir(args.hosts.main_inventory());
     let deadline = Instant::now() + args.wait.unwrap_or_default();
     let table = Table::default();
     let mut unreachable;
     let mut junit: Vec<u8>;
     let runtime = common::runtime()?;
     loop {
-        let inventory = args.hosts.load_inventory(Some(&path))?;
+        let inventory = args.hosts.load_inventory(Some(&path), &vault)?;
         let planned =
             plan(&playbook, &inventory, options.limit.as_deref(), &state).map_err(Diagnostics)?;
         let stop = runtime.block_on(async { common::stop_on_interrupt() });
@@ -71,7 +72,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
             extra: extra.clone(),
             connector: common::connector(),
             connection: connection.clone(),
-            inventory_path: Some(args.hosts.inventory.clone()),
+            inventory_path: Some(args.hosts.main_inventory().to_path_buf()),
             inventory,
             host_vars: planned.host_vars,
             facts: planned.facts,
@@ -106,7 +107,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     }
     let mut out = std::io::stdout().lock();
     match args.output {
-        Output::Text => writeln!(out, "{}", table.render(common::color()))?,
+        Output::Text | Output::Ansible => writeln!(out, "{}", table.render(common::color()))?,
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&hosts)?)?,
         Output::Junit => out.write_all(&junit)?,
     }

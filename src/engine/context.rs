@@ -1,9 +1,11 @@
 //! What all steps of a run, and all steps of a host in a play, have in common.
 
+use super::background::Jobs;
 use super::board::Board;
 use super::includes::Includes;
 use super::links::Links;
 use super::position::Position;
+use super::steps::Steps;
 use super::walk::Stop;
 use crate::inventory::Inventory;
 use crate::playbook::ast::Play;
@@ -46,6 +48,8 @@ pub struct Options {
     pub limit: Option<String>,
     /// `--start-at-task`.
     pub start_at: Option<String>,
+    /// `--step`: ask before each task.
+    pub step: bool,
     /// Number of `-v`.
     pub verbosity: u8,
 }
@@ -76,6 +80,7 @@ impl Default for Options {
             force_handlers: false,
             limit: None,
             start_at: None,
+            step: false,
             verbosity: 0,
         }
     }
@@ -103,6 +108,10 @@ pub(crate) struct RunContext {
     pub links: Links,
     /// Where events go.
     pub events: UnboundedSender<Event>,
+    /// Tasks that were started with `async`.
+    pub jobs: Arc<Jobs>,
+    /// What the user answered to `--step`.
+    pub steps: Steps,
     /// Set by Ctrl-C: finish the running actions, start no more.
     pub stop: Arc<std::sync::atomic::AtomicBool>,
 }

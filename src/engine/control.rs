@@ -102,42 +102,48 @@ pub(crate) fn selected(cx: &HostContext, position: &Position, stop: &Stop) -> bo
         return true;
     }
     let options = &cx.run.options;
-    let tags: Vec<String> = stop
-        .chain
-        .all(&stop.task, |base| &base.tags)
+    let tags = tags_of(&stop.chain, &stop.task, |node| {
+        cx.texts(position, stop, node)
+    });
+    tags_select(&tags, &options.tags, &options.skip_tags)
+}
+
+/// All tags of a task, inherited ones first.
+pub(crate) fn tags_of(
+    chain: &chain::Chain,
+    task: &Task,
+    texts: impl Fn(&Node) -> Vec<String>,
+) -> Vec<String> {
+    chain
+        .all(task, |base| &base.tags)
         .into_iter()
-        .flat_map(|node| cx.texts(position, stop, node))
+        .flat_map(texts)
         .flat_map(|text| {
             text.split(',')
                 .map(|tag| tag.trim().to_owned())
                 .collect::<Vec<_>>()
         })
-        .collect();
-    tags_select(&tags, &options.tags, &options.skip_tags)
+        .filter(|tag| !tag.is_empty())
+        .collect()
 }
 
 /// Ansible's rules for tags.
 pub(crate) fn tags_select(tags: &[String], only: &[String], skip: &[String]) -> bool {
     let has = |name: &str| tags.iter().any(|tag| tag == name);
-    let wanted = |list: &[String], name: &str| list.iter().any(|tag| tag == name);
+    let says = |list: &[String], name: &str| list.iter().any(|tag| tag == name);
     let named = |list: &[String]| {
-        tags.iter().any(|tag| wanted(list, tag))
-            || (wanted(list, "tagged") && tags.iter().any(|tag| tag != "never" && tag != "always"))
-            || (wanted(list, "untagged") && tags.is_empty())
+        tags.iter().any(|tag| says(list, tag)) || (tags.is_empty() && says(list, "untagged"))
     };
-    let run = if only.is_empty() || wanted(only, "all") {
-        !has("never") || tags.iter().any(|tag| wanted(only, tag))
-    } else if has("never") {
-        tags.iter().any(|tag| tag != "never" && wanted(only, tag)) || wanted(only, "never")
+    let run = has("always")
+        || ((only.is_empty() || says(only, "all")) && !has("never"))
+        || named(only)
+        || (says(only, "tagged") && !tags.is_empty() && !has("never"));
+    let skipped = if says(skip, "all") {
+        !has("always") || says(skip, "always")
     } else {
-        has("always") || named(only)
+        named(skip) || (says(skip, "tagged") && !tags.is_empty())
     };
-    if !run {
-        return false;
-    }
-    let skipped = named(skip)
-        && !(has("always") && !wanted(skip, "always") && !tags.iter().any(|t| wanted(skip, t)));
-    !(skipped || (wanted(skip, "all") && !has("always")))
+    run && !skipped
 }
 
 /// Carries out one of the engine's own modules.

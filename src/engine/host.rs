@@ -127,6 +127,10 @@ impl Driver {
             self.at.clone_from(&key.0);
             self.publish();
             self.cx.board.arrive(&self.cx.host, key.0.clone());
+            if !self.stepped(&key.0).await {
+                self.position.pass();
+                return true;
+            }
         }
         if self
             .acted
@@ -149,6 +153,27 @@ impl Driver {
             Prepared::Once => self.once(&key.0).await,
             Prepared::Pending(what) => self.pending(&what, &key.0).await,
         }
+    }
+
+    /// With `--step`: whether the user wants the task. All hosts come here before it is asked.
+    async fn stepped(&self, place: &Place) -> bool {
+        let run = &self.cx.run;
+        let Some(progress) = &self.position.progress else {
+            return true;
+        };
+        if !run.steps.asking() || progress.info.module.rsplit('.').next() == Some("meta") {
+            return true;
+        }
+        self.cx.board.wait(&self.cx.host, place).await;
+        let name = match &progress.info.role {
+            Some(role) => format!("{role} : {}", progress.info.name),
+            None => progress.info.name.clone(),
+        };
+        let wanted = run.steps.ask(run, (self.cx.index, place), &name).await;
+        wanted.unwrap_or_else(|| {
+            run.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            false
+        })
     }
 
     /// A step rendered while planning ahead knows its loop's items already.

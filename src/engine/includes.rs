@@ -1,10 +1,11 @@
 //! Files read at run time: tasks, roles and variables that an include names. Each file is read once for all hosts.
 
 use super::walk::Stop;
-use crate::diag::{Diagnostic, Source};
+use crate::diag::Diagnostic;
 use crate::modules::{Args, args};
 use crate::playbook::ast::{Block, Item, RoleUse, VarMap};
 use crate::playbook::{self, LoadOptions, RoleParts};
+use crate::vault::Vault;
 use crate::yaml::Node;
 use minijinja::Value;
 use std::collections::HashMap;
@@ -108,22 +109,25 @@ impl Includes {
         Ok(role)
     }
 
+    /// Passwords for encrypted files.
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.options.vault
+    }
+
     /// The variables of a file.
     pub(crate) fn vars(&self, path: &Path) -> Read<Arc<VarMap>> {
         if let Some(known) = lock(&self.vars).get(path) {
             return Ok(Arc::clone(known));
         }
-        let vars = Arc::new(read_vars(path).map_err(|diagnostic| vec![diagnostic])?);
+        let vars =
+            Arc::new(read_vars(path, &self.options.vault).map_err(|diagnostic| vec![diagnostic])?);
         lock(&self.vars).insert(path.to_path_buf(), Arc::clone(&vars));
         Ok(vars)
     }
 }
 
-fn read_vars(path: &Path) -> Result<VarMap, Diagnostic> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| Diagnostic::plain(format!("cannot read {}: {why}", path.display())))?;
-    let source = Source::new(path.display().to_string(), text);
-    let node = crate::yaml::load(&source)?;
+fn read_vars(path: &Path, vault: &Vault) -> Result<VarMap, Diagnostic> {
+    let node = crate::yaml::load(&vault.source(path)?)?;
     if node.is_null() {
         return Ok(VarMap::new());
     }
@@ -150,7 +154,9 @@ pub(crate) fn under(name: &str, vars: &VarMap) -> VarMap {
         map.insert(Arc::clone(key), node.span.clone(), node.clone());
         span.get_or_insert_with(|| node.span.clone());
     }
-    let span = span.unwrap_or_else(|| crate::diag::Span::head(&Source::new("<include_vars>", "")));
+    let span = span.unwrap_or_else(|| {
+        crate::diag::Span::head(&crate::diag::Source::new("<include_vars>", ""))
+    });
     let node = Node {
         kind: crate::yaml::Kind::Map(Arc::new(map)),
         span,

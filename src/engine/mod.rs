@@ -7,24 +7,30 @@
 //! - `due` keeps the handlers that are due from run to run.
 //! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
 
+mod background;
 mod board;
 mod chain;
 mod context;
 mod control;
 mod due;
+mod explain;
 mod fingerprint;
 mod host;
 mod includes;
 mod links;
+mod listing;
 mod lock;
 mod play;
 mod position;
 mod prepare;
 mod result;
 mod run;
+mod steps;
 mod turn;
 mod walk;
 
 pub use context::{Lock, Options};
+pub use explain::explain;
 pub use links::{ConnectionDefaults, Connector};
+pub use listing::{Listing, list};
 pub use run::{Run, Summary, run};

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::chain::Chain;
 use super::context::{HostContext, RunContext, flat};
 use super::host::{self, Back, Left};
+use super::listing::{StartAt, starts_in};
 use super::position::Position;
 use super::prepare::find_file;
 use super::turn::Cache;
@@ -29,6 +30,8 @@ pub(crate) struct Carried {
     pub caches: HashMap<Arc<str>, (std::time::Instant, Cache)>,
     /// Hosts that are out: failed or unreachable.
     pub out: HashSet<Arc<str>>,
+    /// The task to start at, until its play has come.
+    pub start: Option<StartAt>,
     /// Whether the user stopped the run.
     pub interrupted: bool,
     /// Whether a play ended everything (`any_errors_fatal`, `max_fail_percentage`).
@@ -68,6 +71,15 @@ pub(crate) async fn run_play(
         }
         return Ok(());
     }
+    // Everything before the task to start at is passed over.
+    let start = match carried.start.take() {
+        Some(start) if starts_in(run, play, &start) => Some(Arc::new(start)),
+        None => None,
+        passed => {
+            carried.start = passed;
+            return Ok(());
+        }
+    };
     let prompted = prompt(run, play, &scope).await?;
     let everyone: Vec<Arc<str>> = hosts
         .iter()
@@ -77,7 +89,16 @@ pub(crate) async fn run_play(
     let fatal = setting(run, &scope, play.base.any_errors_fatal.as_ref())?;
     let percentage = percent(run, &scope, play)?;
     for batch in batches(run, play, &scope, &everyone)? {
-        let backs = run_batch(run, index, &name, &everyone, batch, &prompted, carried).await;
+        let backs = run_batch(
+            run,
+            (index, start.as_ref()),
+            &name,
+            &everyone,
+            batch,
+            &prompted,
+            carried,
+        )
+        .await;
         let all = backs.len();
         let mut bad = 0;
         let mut end_play = false;
@@ -116,7 +137,7 @@ const BELIEVED: std::time::Duration = std::time::Duration::from_secs(20);
 
 async fn run_batch(
     run: &Arc<RunContext>,
-    index: usize,
+    (index, start): (usize, Option<&Arc<StartAt>>),
     name: &str,
     everyone: &[Arc<str>],
     batch: Vec<Arc<str>>,
@@ -147,6 +168,10 @@ async fn run_batch(
             prompted.clone(),
             state,
         );
+        let mut position = position;
+        if let Some(start) = start {
+            position.start_at(&cx, start);
+        }
         running.spawn(host::drive(Arc::new(cx), position, cache));
     }
     let mut backs = Vec::new();
@@ -196,6 +221,33 @@ pub(crate) fn upcoming(cx: &HostContext, state: &HostState) -> Option<(HostConte
         nothing,
         state,
     ))
+}
+
+/// A host at the start of a play, as if it were there alone: for looking at its variables.
+pub(super) fn at_start(
+    run: &Arc<RunContext>,
+    index: usize,
+    host: &Arc<str>,
+) -> (HostContext, Position) {
+    let all = [Arc::clone(host)];
+    let magic = magic(
+        run,
+        &run.plays[index],
+        "",
+        host,
+        &all,
+        &all,
+        &Carried::default(),
+    );
+    place(
+        run,
+        index,
+        Arc::clone(host),
+        Arc::new(Board::new(all.to_vec())),
+        magic,
+        Layer::Values("vars_prompt", Arc::default()),
+        HostState::default(),
+    )
 }
 
 /// A host at the start of a play.
@@ -289,7 +341,12 @@ fn gather_task(play: &Arc<Play>) -> Arc<Task> {
         span: play.span.clone(),
         base: Base {
             name: Some(Node::string("Gathering Facts", &play.span)),
-            tags: vec![Node::string("always", &play.span)],
+            // As in Ansible: a play with tags gathers only for those.
+            tags: if play.base.tags.is_empty() {
+                vec![Node::string("always", &play.span)]
+            } else {
+                Vec::new()
+            },
             ..Base::default()
         },
         action: Action {
@@ -430,7 +487,7 @@ fn magic(
 }
 
 /// Variables for a play's own keywords: no host's.
-fn play_scope(run: &Arc<RunContext>, play: &Play) -> Arc<dyn Scope> {
+pub(super) fn play_scope(run: &Arc<RunContext>, play: &Play) -> Arc<dyn Scope> {
     let vars = Layer::Nodes("vars of the play".into(), Arc::new(play.base.vars.clone()));
     StepScope::new(Parts {
         engine: Arc::clone(&run.engine),
@@ -447,7 +504,7 @@ fn play_scope(run: &Arc<RunContext>, play: &Play) -> Arc<dyn Scope> {
     })
 }
 
-fn title(run: &Arc<RunContext>, play: &Play, scope: &Arc<dyn Scope>) -> String {
+pub(super) fn title(run: &Arc<RunContext>, play: &Play, scope: &Arc<dyn Scope>) -> String {
     let name = play
         .base
         .name
@@ -459,7 +516,7 @@ fn title(run: &Arc<RunContext>, play: &Play, scope: &Arc<dyn Scope>) -> String {
 }
 
 /// Hosts of the pattern, within the limit, in the play's order.
-fn select(
+pub(super) fn select(
     run: &Arc<RunContext>,
     play: &Play,
     patterns: &[String],
@@ -649,7 +706,7 @@ async fn prompt(
     Ok(Layer::Values("vars_prompt", Arc::new(values)))
 }
 
-fn plain(error: TemplateError) -> Diagnostic {
+pub(super) fn plain(error: TemplateError) -> Diagnostic {
     match error {
         TemplateError::Undefined { diagnostic, .. } | TemplateError::Other(diagnostic) => {
             *diagnostic

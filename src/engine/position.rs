@@ -6,6 +6,7 @@
 use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
+use super::listing::StartAt;
 use super::prepare::{all_hold, number};
 use super::result::{self, ItemResult, StepResult};
 use super::walk::{Fallout, Place, Stop, Walk};
@@ -208,6 +209,26 @@ impl Position {
             }
         }
         Some(self.key())
+    }
+
+    /// Goes to the task to start at: everything before it is passed over but the gathering of facts.
+    pub(crate) fn start_at(&mut self, cx: &HostContext, start: &StartAt) {
+        let gather = self.walk.take_gather();
+        while let Some(stop) = self.walk.stop() {
+            if start.is(&stop.task, &stop.chain) && control::selected(cx, self, &stop) {
+                break;
+            }
+            self.walk.leave();
+        }
+        if let Some(gather) = gather {
+            self.walk.before(gather);
+        }
+    }
+
+    /// Passes over the task that it stands at, as if it were not there.
+    pub(crate) fn pass(&mut self) {
+        self.progress = None;
+        self.walk.leave();
     }
 
     /// Whether `until` wants another attempt at the current item.

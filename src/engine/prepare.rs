@@ -1,5 +1,6 @@
 //! From the task at a position to a step: tags, loop, `when`, arguments, who and where.
 
+use super::background::{Status, Timed};
 use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
@@ -264,17 +265,28 @@ impl Position {
         let target = self.target(cx, &stop, &scope)?;
         let (who, password) = identity(cx, &stop, &scope, &target)?;
         let controller = StepController::new(cx, &stop, &scope, &who)?;
-        let Some(module) = modules::find(&task.action.name) else {
-            return Err(Stopped::Pending("module".into()));
+        let planned = match modules::find(&task.action.name) {
+            Some(module) => module.plan(&args, &controller),
+            None if spec.name == "async_status" => Status::new(&args, &cx.run.jobs)
+                .map(|status| Box::new(status) as Box<dyn modules::Step>),
+            None => return Err(Stopped::Pending("module".into())),
         };
-        let step = module
-            .plan(&args, &controller)
-            .map_err(|failure| at_param(&stop, failure))?;
-        let timeout = number(
+        let mut step: Arc<dyn modules::Step> =
+            Arc::from(planned.map_err(|failure| at_param(&stop, failure))?);
+        let mut timeout = number(
             cx,
             &scope,
             chain.keyword(task, |base| base.timeout.as_ref()),
-        )?;
+        )?
+        .filter(|seconds| *seconds > 0.0)
+        .map(Duration::from_secs_f64);
+        let limit = number(cx, &scope, task.r#async.as_ref())?.unwrap_or(0.0);
+        if limit > 0.0 {
+            let poll = number(cx, &scope, task.poll.as_ref())?.unwrap_or(POLL);
+            let timed = Timed::new(step, spec.name, (limit, poll), &cx.run.jobs);
+            timeout = [timeout, timed.limit()].into_iter().flatten().min();
+            step = Arc::new(timed);
+        }
         Ok(Prepared::Host(Box::new(HostStep {
             key: self.key(),
             info: self
@@ -282,12 +294,12 @@ impl Position {
                 .as_ref()
                 .map(|p| Arc::clone(&p.info))
                 .unwrap_or_default(),
-            step: Arc::from(step),
+            step,
             target,
             who,
             password,
             env: exports(&controller.environment),
-            timeout: timeout.filter(|s| *s > 0.0).map(Duration::from_secs_f64),
+            timeout,
             check: controller.check,
             diff: controller.diff,
             barrier: task
@@ -490,6 +502,9 @@ impl Position {
         }
     }
 }
+
+/// `poll` when it is not said.
+const POLL: f64 = 15.0;
 
 const SKIP: &str = "Conditional result was False";
 
@@ -786,6 +801,12 @@ impl Controller for StepController<'_> {
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Failure> {
+        let failed = |why: String| Failure::new(format!("cannot read {}: {why}", path.display()));
+        let vault = self.cx.run.includes.vault();
+        vault.open(self.read_as_is(path)?).map_err(failed)
+    }
+
+    fn read_as_is(&self, path: &Path) -> Result<Vec<u8>, Failure> {
         std::fs::read(path)
             .map_err(|why| Failure::new(format!("cannot read {}: {why}", path.display())))
     }

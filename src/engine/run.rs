@@ -4,7 +4,9 @@ use super::context::{Options, RunContext};
 use super::host::{Back, Left};
 use super::includes::Includes;
 use super::links::{ConnectionDefaults, Connector, Links};
+use super::listing::StartAt;
 use super::play::{Carried, run_play};
+use super::steps::Steps;
 use crate::diag::Diagnostic;
 use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
@@ -67,28 +69,16 @@ pub struct Summary {
 /// # Errors
 /// What is wrong with a play as such (its pattern, its prompts). What is wrong on a host is in the summary.
 pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Diagnostic> {
-    let shared = Arc::new(Shared::default());
-    announce(&run.inventory, &run.host_vars, &shared);
-    let forks = run.options.forks;
-    let context = Arc::new(RunContext {
-        magic: Arc::new(Magic {
-            values: constants(&run),
-        }),
-        options: run.options,
-        engine: Arc::new(Engine::default()),
-        shared,
-        extra: Layer::Nodes("the command line (-e)".into(), Arc::new(run.extra)),
-        inventory: Arc::new(run.inventory),
-        plays: run.playbook.plays,
-        includes: Includes::new(run.load),
-        links: Links::new(run.connector, run.connection, forks),
-        events,
-        stop: run.stop,
-    });
+    let known = run.facts.clone();
+    let playbook = run.playbook.path.clone();
+    let context = context(run, events);
     let mut recap: IndexMap<String, HostRecap> = IndexMap::new();
     let mut summary = Summary::default();
-    let mut carried = Carried::default();
-    for (host, facts) in run.facts {
+    let mut carried = Carried {
+        start: context.options.start_at.as_deref().map(StartAt::new),
+        ..Carried::default()
+    };
+    for (host, facts) in known {
         let mut state = HostState::default();
         state.add_facts(facts, false);
         let host: Arc<str> = host.into();
@@ -98,7 +88,7 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
     let started = Instant::now();
     let names = context.inventory.host_names();
     context.emit(Event::RunStart {
-        playbook: run.playbook.path.display().to_string(),
+        playbook: playbook.display().to_string(),
         hosts: names.clone(),
         check: context.options.check,
     });
@@ -118,6 +108,14 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
             break;
         }
     }
+    if carried.start.is_some() && outcome.is_ok() && !carried.interrupted {
+        let name = context.options.start_at.as_deref().unwrap_or_default();
+        outcome = Err(
+            Diagnostic::plain(format!("no task matches `{name}`")).hint(
+                "`--start-at-task` takes names as written and globs, of tasks that are not brought by an `include_…`; `--list-tasks` shows them",
+            ),
+        );
+    }
     context.links.close().await;
     summary.interrupted = carried.interrupted;
     recap.sort_by_key(|host, _| names.iter().position(|name| name == host));
@@ -130,6 +128,33 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
         interrupted: summary.interrupted,
     });
     outcome.map(|()| summary)
+}
+
+/// What all steps of a run have in common.
+pub(super) fn context(run: Run, events: UnboundedSender<Event>) -> Arc<RunContext> {
+    let shared = Arc::new(Shared::default());
+    announce(&run.inventory, &run.host_vars, &shared);
+    let forks = run.options.forks;
+    let engine = Engine::default();
+    let vault = run.load.vault.clone();
+    engine.set_vault(move |armoured| vault.text(armoured));
+    Arc::new(RunContext {
+        magic: Arc::new(Magic {
+            values: constants(&run),
+        }),
+        jobs: Arc::default(),
+        steps: Steps::new(run.options.step),
+        options: run.options,
+        engine: Arc::new(engine),
+        shared,
+        extra: Layer::Nodes("the command line (-e)".into(), Arc::new(run.extra)),
+        inventory: Arc::new(run.inventory),
+        plays: run.playbook.plays,
+        includes: Includes::new(run.load),
+        links: Links::new(run.connector, run.connection, forks),
+        events,
+        stop: run.stop,
+    })
 }
 
 fn add(total: &mut HostRecap, one: &HostRecap) {

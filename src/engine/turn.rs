@@ -213,7 +213,8 @@ pub(crate) fn plan(
     };
     let mut go_on = planner.step(first.clone());
     for _ in 0..HORIZON {
-        if !go_on {
+        // What the user has not agreed to yet is not done.
+        if !go_on || cx.run.steps.asking() {
             break;
         }
         go_on = planner.next();

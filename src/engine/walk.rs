@@ -110,6 +110,8 @@ pub(crate) struct Walk {
     phase: u32,
     gather: Option<Arc<Task>>,
     current: Option<Stop>,
+    /// What comes when the current task is left, if not the next one in its list.
+    waiting: Option<Stop>,
     handlers: Arc<Vec<Handler>>,
     notified: BTreeSet<usize>,
     /// Handlers that were begun and have not ended well.
@@ -140,6 +142,7 @@ impl Walk {
             phase: 0,
             gather,
             current: None,
+            waiting: None,
             handlers: Arc::default(),
             notified: BTreeSet::new(),
             unfinished: BTreeSet::new(),
@@ -163,6 +166,11 @@ impl Walk {
                 known.push(handler);
             }
         }
+    }
+
+    /// What all tasks of the play inherit.
+    pub(crate) fn top(&self) -> &Arc<Chain> {
+        &self.top
     }
 
     /// All handlers, in the order of their definition.
@@ -246,7 +254,22 @@ impl Walk {
 
     /// Leaves the current task.
     pub(crate) fn leave(&mut self) {
-        self.current = None;
+        self.current = self.waiting.take();
+    }
+
+    /// The task that gathers facts, if it is still to come; it will not come by itself then.
+    pub(crate) fn take_gather(&mut self) -> Option<Arc<Task>> {
+        self.gather.take()
+    }
+
+    /// Puts a task of the play before the current one.
+    pub(crate) fn before(&mut self, task: Arc<Task>) {
+        let chain = Arc::clone(&self.top);
+        self.waiting = self.current.replace(Stop {
+            task,
+            chain,
+            handler: false,
+        });
     }
 
     /// Goes into tasks that an include brought.
@@ -273,6 +296,7 @@ impl Walk {
     pub(crate) fn end(&mut self) {
         self.frames.clear();
         self.current = None;
+        self.waiting = None;
         self.phase = u32::MAX;
     }
 
@@ -289,6 +313,10 @@ impl Walk {
     /// The current task failed: where does that lead?
     pub(crate) fn fail(&mut self) -> Fallout {
         self.current = None;
+        if self.waiting.take().is_some() {
+            // What failed stood before everything else.
+            self.frames.clear();
+        }
         while let Some(frame) = self.frames.last_mut() {
             if let Kind::Block {
                 block,
@@ -323,6 +351,9 @@ impl Walk {
 
     /// Where the walk stands, for comparing hosts.
     pub(crate) fn place(&self) -> Place {
+        if self.waiting.is_some() {
+            return vec![0];
+        }
         let mut place = vec![self.phase];
         for frame in &self.frames {
             place.push(match &frame.kind {

@@ -16,6 +16,7 @@ mod yaml;
 
 use crate::diag::{Diagnostic, Source, Span};
 use crate::playbook::ast::VarMap;
+use crate::vault::Vault;
 use crate::yaml::{Kind, Node};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::HashMap;
@@ -42,6 +43,8 @@ pub struct Inventory {
     groups: IndexMap<String, Group>,
     /// `group_vars` and `host_vars` folders' files: weakest first (beside the inventory, then beside the playbook).
     files: Vec<vars::Files>,
+    /// Passwords for encrypted files.
+    vault: Vault,
     /// For each host the groups it is in, weakest first, without `all`.
     memberships: HashMap<String, Vec<String>>,
 }
@@ -52,15 +55,20 @@ impl Inventory {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(path: &Path, playbook: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
-        Self::load_all(&[path.to_path_buf()], playbook)
+        Self::load_all(&[path.to_path_buf()], playbook, &Vault::default())
     }
 
-    /// Reads several sources into one inventory; later ones win.
+    /// Reads several sources into one inventory; later ones win. The vault opens encrypted ones.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn load_all(paths: &[PathBuf], playbook: Option<&Path>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn load_all(
+        paths: &[PathBuf],
+        playbook: Option<&Path>,
+        vault: &Vault,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let mut inventory = Self::empty();
+        inventory.vault = vault.clone();
         let mut problems = Vec::new();
         let mut dirs = Vec::new();
         for path in paths {
@@ -79,7 +87,7 @@ impl Inventory {
                 continue;
             }
             seen.push(full);
-            match vars::Files::read(&dir) {
+            match vars::Files::read(&dir, vault) {
                 Ok(files) => inventory.files.push(files),
                 Err(mut found) => problems.append(&mut found),
             }
@@ -369,25 +377,6 @@ fn vars_of(node: &Node) -> VarMap {
             .map(|(name, _, node)| (Arc::clone(name), node.clone()))
             .collect()
     })
-}
-
-/// A file as a node.
-fn read(path: &Path) -> Result<Node, Diagnostic> {
-    crate::yaml::load(&source(path)?)
-}
-
-/// A file's text.
-fn source(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|why| Diagnostic::plain(format!("cannot read {}: {why}", path.display())))?;
-    let source = Source::new(path.display().to_string(), text);
-    if source.text.starts_with("$ANSIBLE_VAULT;") {
-        return Err(Diagnostic::error(
-            &Span::head(&source),
-            "the file is encrypted, and there is no vault password",
-        ));
-    }
-    Ok(source)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn one(inventory: &mut Inventory, path: &Path, problems: &mut Vec<Diagnostic>) {
         script::read(inventory, path, problems);
         return;
     }
-    let source = match super::source(path) {
+    let source = match inventory.vault.source(path) {
         Ok(source) => source,
         Err(problem) => {
             problems.push(problem);

@@ -1,8 +1,8 @@
 //! `group_vars` and `host_vars` folders.
 
-use super::read;
 use crate::diag::Diagnostic;
 use crate::playbook::ast::VarMap;
+use crate::vault::Vault;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads both folders below `dir`; missing ones are empty.
-    pub(super) fn read(dir: &Path) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn read(dir: &Path, vault: &Vault) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let files = Self {
-            groups: folder(&dir.join("group_vars"), &mut problems),
-            hosts: folder(&dir.join("host_vars"), &mut problems),
+            groups: folder(&dir.join("group_vars"), vault, &mut problems),
+            hosts: folder(&dir.join("host_vars"), vault, &mut problems),
         };
         if problems.is_empty() {
             Ok(files)
@@ -43,7 +43,7 @@ impl Files {
 }
 
 /// Names and their files: `NAME`, `NAME.yml`, `NAME.yaml`, `NAME.json`, or all files below a folder `NAME`.
-fn folder(dir: &Path, problems: &mut Vec<Diagnostic>) -> Found {
+fn folder(dir: &Path, vault: &Vault, problems: &mut Vec<Diagnostic>) -> Found {
     let mut found = Found::new();
     for path in entries(dir) {
         let name = if path.is_dir() {
@@ -57,7 +57,7 @@ fn folder(dir: &Path, problems: &mut Vec<Diagnostic>) -> Found {
         let mut files = Vec::new();
         below(&path, true, &mut files);
         for file in files {
-            match vars(&file) {
+            match vars(&file, vault) {
                 Ok(vars) => found.entry(name.clone()).or_default().push((file, vars)),
                 Err(diagnostic) => problems.push(diagnostic),
             }
@@ -101,8 +101,8 @@ fn below(path: &Path, top: bool, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn vars(path: &Path) -> Result<VarMap, Diagnostic> {
-    let node = read(path)?;
+fn vars(path: &Path, vault: &Vault) -> Result<VarMap, Diagnostic> {
+    let node = crate::yaml::load(&vault.source(path)?)?;
     if node.is_null() {
         return Ok(VarMap::new());
     }

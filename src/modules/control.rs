@@ -90,17 +90,20 @@ pub static CONTROL: &[&Spec] = &[
             Param::new("quiet", Type::Bool, "say little").default("false"),
         ],
     ),
-    &spec(
-        "async_status",
-        FreeForm::Pairs,
-        "look at a task started with `async`",
-        &[
-            Param::new("jid", Type::Str, "job to look at").required(),
-            Param::new("mode", Type::Str, "look, or forget the job")
-                .default("status")
-                .choices(&["status", "cleanup"]),
-        ],
-    ),
+    &Spec {
+        runs: Runs::Host,
+        ..spec(
+            "async_status",
+            FreeForm::Pairs,
+            "look at a task started with `async`",
+            &[
+                Param::new("jid", Type::Str, "job to look at").required(),
+                Param::new("mode", Type::Str, "look, or forget the job")
+                    .default("status")
+                    .choices(&["status", "cleanup"]),
+            ],
+        )
+    },
     &spec(
         "debug",
         FreeForm::Pairs,

@@ -92,7 +92,7 @@ impl Module for Copy {
                         directory_mode,
                     )?));
                 }
-                let mut put = Put::new(args, read(&path, controller)?, controller)?;
+                let mut put = Put::new(args, read(&path, args, controller)?, controller)?;
                 check(args, &put.content)?;
                 put.name = path
                     .file_name()
@@ -107,8 +107,17 @@ impl Module for Copy {
 }
 
 /// A file of the controller.
-pub(crate) fn read(path: &Path, controller: &dyn Controller) -> Result<Content, Failure> {
-    Ok(Content::of_file(path.to_owned(), controller.read(path)?))
+pub(crate) fn read(
+    path: &Path,
+    args: &Args,
+    controller: &dyn Controller,
+) -> Result<Content, Failure> {
+    let bytes = if args.bool("decrypt") {
+        controller.read(path)?
+    } else {
+        controller.read_as_is(path)?
+    };
+    Ok(Content::of_file(path.to_owned(), bytes))
 }
 
 /// `mode: preserve` means the mode of the controller's file.

@@ -53,7 +53,7 @@ impl Tree {
             },
         };
         for (path, dest) in walk.files {
-            let mut put = Put::new(args, copy::read(&path, controller)?, controller)?;
+            let mut put = Put::new(args, copy::read(&path, args, controller)?, controller)?;
             put.src = Some(path.to_string_lossy().into_owned());
             put.dest = dest;
             put.follow = put.follow && tree.folders.is_empty();

@@ -260,11 +260,18 @@ pub trait Controller {
     /// # Errors
     /// When there is none; the message lists where it was looked for.
     fn find(&self, kind: &str, name: &str) -> Result<PathBuf, Failure>;
-    /// A file's bytes.
+    /// A file's bytes, decrypted when the file is encrypted with Ansible's vault.
+    ///
+    /// # Errors
+    /// When it cannot be read or decrypted.
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Failure>;
+    /// A file's bytes as they are.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn read(&self, path: &Path) -> Result<Vec<u8>, Failure>;
+    fn read_as_is(&self, path: &Path) -> Result<Vec<u8>, Failure> {
+        self.read(path)
+    }
     /// A template file rendered with the step's variables, with Ansible's options of `template` (trim_blocks and so on) in `options`.
     ///
     /// # Errors

@@ -39,7 +39,13 @@ impl Loader<'_> {
         } else {
             match self.module(&name, place) {
                 Known::Supported(spec) => Some(spec),
-                Known::Unsupported => None,
+                Known::Unsupported => {
+                    self.lacks(
+                        Diagnostic::error(&span, format!("module `{name}` is not supported"))
+                            .hint("Ansible has this module; mini-play does not"),
+                    );
+                    None
+                }
                 Known::Unknown => {
                     self.unknown_module(&name, &span);
                     return None;
@@ -260,6 +266,10 @@ impl Loader<'_> {
                 }
                 continue;
             };
+            if param.unsupported {
+                let text = format!("parameter `{key}` of module `{name}` is not supported");
+                self.lacks(Diagnostic::error(key_span, text).hint(param.doc));
+            }
             if param.unsupported || place.tolerant {
                 continue;
             }

@@ -19,6 +19,8 @@ pub struct Playbook {
     pub plays: Vec<Arc<Play>>,
     /// Notes and warnings that did not stop the load.
     pub notes: Vec<Diagnostic>,
+    /// What it uses that Ansible has and we do not, and (as notes) where we could not look.
+    pub unsupported: Vec<Diagnostic>,
 }
 
 /// A play.

@@ -107,6 +107,8 @@ impl Loader<'_> {
             });
             if literal {
                 self.preload_role(task, &map, place);
+            } else {
+                self.unseen(&task.action);
             }
             return;
         }
@@ -118,6 +120,7 @@ impl Loader<'_> {
             return;
         };
         let Some(text) = file.as_str().filter(|_| !file.is_template()) else {
+            self.unseen(&task.action);
             return;
         };
         let role = place.role.as_deref();
@@ -132,6 +135,15 @@ impl Loader<'_> {
             Err(_) if place.tolerant || place.guarded => {}
             Err(tried) => self.report(missing(text, &file.span, &tried)),
         }
+    }
+
+    /// An include whose name only the run will tell.
+    fn unseen(&mut self, action: &Action) {
+        let text = format!(
+            "what this `{}` brings is known only in the run",
+            action.name
+        );
+        self.lacks(Diagnostic::note(&action.span, text).hint("it was not looked into"));
     }
 
     fn preload_tasks(&mut self, path: &Path, span: &Span, place: &Place) -> Option<Arc<Vec<Item>>> {

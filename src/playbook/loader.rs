@@ -4,7 +4,8 @@ use super::ast::{Item, Role, RoleUse, VarMap};
 use super::known::{self, Known};
 use super::role::Loaded;
 use super::statics;
-use crate::diag::{Diagnostic, Level, Source, Span};
+use crate::diag::{Diagnostic, Level, Span};
+use crate::vault::Vault;
 use crate::yaml::{self, Node};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,10 @@ pub struct LoadOptions {
     pub roles_path: Vec<PathBuf>,
     /// Extra variables: the names of static imports may use them.
     pub extra: VarMap,
+    /// Passwords for encrypted files.
+    pub vault: Vault,
+    /// Also look into template files for what is not supported.
+    pub lint: bool,
 }
 
 /// Where the loader is: what holds for everything read here.
@@ -61,6 +66,8 @@ pub(super) struct Loader<'a> {
     /// Folder of the playbook.
     pub playbook_dir: PathBuf,
     pub found: Vec<Diagnostic>,
+    /// What Ansible has and we do not: no mistake until a host comes to it.
+    pub unsupported: Vec<Diagnostic>,
     /// Variables that the names of static imports may use, weakest first.
     pub statics: Vec<Arc<VarMap>>,
     /// Files on the way to the current one.
@@ -95,6 +102,7 @@ impl<'a> Loader<'a> {
             options,
             playbook_dir: playbook_dir.to_path_buf(),
             found: Vec::new(),
+            unsupported: Vec::new(),
             statics: vec![Arc::new(options.extra.clone())],
             stack: Vec::new(),
             asides: Vec::new(),
@@ -115,6 +123,13 @@ impl<'a> Loader<'a> {
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
         if !self.found.contains(&diagnostic) {
             self.found.push(diagnostic);
+        }
+    }
+
+    /// Notes something that Ansible has and we do not, once.
+    pub(super) fn lacks(&mut self, diagnostic: Diagnostic) {
+        if !self.unsupported.contains(&diagnostic) {
+            self.unsupported.push(diagnostic);
         }
     }
 
@@ -161,25 +176,17 @@ impl<'a> Loader<'a> {
     }
 
     fn read_new(&mut self, path: &Path, by: Option<&Span>) -> Option<Node> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(why) => {
-                let message = format!("cannot read {}: {why}", path.display());
-                self.report(by.map_or_else(
-                    || Diagnostic::plain(message.clone()),
-                    |span| Diagnostic::error(span, message.clone()),
-                ));
+        let source = match self.options.vault.source(path) {
+            Ok(source) => source,
+            Err(mut diagnostic) => {
+                // What cannot be read is told where it is named.
+                if diagnostic.span.is_none() {
+                    diagnostic.span = by.cloned();
+                }
+                self.report(diagnostic);
                 return None;
             }
         };
-        let source = Source::new(path.display().to_string(), text);
-        if source.text.starts_with("$ANSIBLE_VAULT;") {
-            self.error(
-                &Span::head(&source),
-                "the file is encrypted, and there is no vault password",
-            );
-            return None;
-        }
         // A key given twice is the author's business in a role, and ours in a playbook.
         let node = if self.stack.len() > 1 || !path.starts_with(&self.playbook_dir) {
             yaml::load_lenient(&source, &mut self.found)

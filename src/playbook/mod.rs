@@ -40,11 +40,13 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Playbook, Vec<Diagnost
         let message = format!("the playbook {} is empty", path.display());
         loader.report(Diagnostic::plain(message));
     }
+    let unsupported = std::mem::take(&mut loader.unsupported);
     let (plays, notes) = loader.finish(plays)?;
     Ok(Playbook {
         path: path.to_path_buf(),
         plays,
         notes,
+        unsupported,
     })
 }
 
@@ -60,11 +62,13 @@ pub fn of_node(
 ) -> Result<Playbook, Vec<Diagnostic>> {
     let mut loader = Loader::new(options, &play::dir_of(path));
     let plays = loader.made(node, path);
+    let unsupported = std::mem::take(&mut loader.unsupported);
     let (plays, notes) = loader.finish(plays)?;
     Ok(Playbook {
         path: path.to_path_buf(),
         plays,
         notes,
+        unsupported,
     })
 }
 

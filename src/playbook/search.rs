@@ -153,11 +153,15 @@ impl Loader<'_> {
         if Path::new(name).is_absolute() || name.contains("://") || name.starts_with('~') {
             return;
         }
+        let stack = stack(place.role.as_deref(), &place.dir, &self.playbook_dir);
+        let found = find(&stack, kind, name);
+        if let (true, Ok(path)) = (self.options.lint && spec.name == "template", &found) {
+            self.lint_template(path);
+        }
         if place.guarded || base.delegate_to.is_some() {
             return;
         }
-        let stack = stack(place.role.as_deref(), &place.dir, &self.playbook_dir);
-        if let Err(tried) = find(&stack, kind, name) {
+        if let Err(tried) = found {
             self.missing.push(
                 Diagnostic::error(
                     &src.span,

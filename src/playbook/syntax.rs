@@ -6,6 +6,7 @@ use super::loader::Loader;
 use crate::diag::Diagnostic;
 use crate::template;
 use crate::yaml::{Kind, Node};
+use std::path::Path;
 
 /// Arguments that are expressions written without braces.
 const EXPRESSIONS: &[(&str, &str)] = &[("assert", "that"), ("debug", "var")];
@@ -50,10 +51,26 @@ impl Loader<'_> {
     /// An unknown name may be a plugin of the role's own: those are refused where they are used. And where
     /// failures are handled this one is left to happen.
     fn syntax(&mut self, problem: Diagnostic) {
-        // Until all filters are in.
-        let own = problem.message.starts_with("unknown ") || self.has_plugins();
-        if !own && !self.lenient {
+        let unknown = problem.message.starts_with("unknown ");
+        // Until the tables of names are known to be whole, an unknown one is left to fail where it is used.
+        if unknown || problem.message.ends_with(" is not supported") || self.has_plugins() {
+            self.lacks(problem);
+        } else if !self.lenient {
             self.report(problem);
+        }
+    }
+
+    /// What a template file holds that is not supported; its other mistakes are left to show when it is used.
+    pub(super) fn lint_template(&mut self, path: &Path) {
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return;
+        };
+        let options = template::TemplateOptions {
+            name: path.display().to_string(),
+            ..template::TemplateOptions::default()
+        };
+        for problem in template::check_file(&text, &options) {
+            self.lacks(problem);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The run emits [`Event`]s and never prints. Each consumer is a [`Reporter`]; [`pump`] hands every event to all of them.
 
+mod ansible;
 pub mod clean;
 mod diff;
 pub mod event;
@@ -11,6 +12,7 @@ mod json;
 mod junit;
 mod terminal;
 
+pub use ansible::Ansible;
 pub use event::Event;
 pub use groups::Groups;
 pub use journal::{Journal, Receipt, state_dir};

@@ -111,6 +111,7 @@ impl Plan {
                 path: Path::new("service").to_path_buf(),
                 plays,
                 notes: Vec::new(),
+                unsupported: Vec::new(),
             },
             facts,
         })

@@ -109,6 +109,9 @@ impl StepScope {
     #[must_use]
     pub fn explain(&self, name: &str) -> Vec<(String, Definition)> {
         let mut found = Vec::new();
+        if let Ok(Some(value)) = self.magic(name) {
+            found.push(("magic variable".into(), Definition::Value(value)));
+        }
         let mut add = |layer: &Layer| {
             if let Some(definition) = layer.get(name) {
                 found.push((layer.describe(), definition));

@@ -150,6 +150,7 @@ pub fn plan(
             path: playbook.path.clone(),
             plays: vec![Arc::new(play)],
             notes: Vec::new(),
+            unsupported: Vec::new(),
         },
         host_vars,
         facts,

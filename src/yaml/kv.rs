@@ -239,12 +239,12 @@ fn unescape(text: &str) -> String {
 ///
 /// # Errors
 /// When the file cannot be read or the text holds no variables.
-pub fn extra_vars(argument: &str) -> Result<IndexMap<Arc<str>, Node>, Diagnostic> {
+pub fn extra_vars(
+    argument: &str,
+    vault: &crate::vault::Vault,
+) -> Result<IndexMap<Arc<str>, Node>, Diagnostic> {
     let (source, node) = if let Some(path) = argument.strip_prefix('@') {
-        let text = std::fs::read_to_string(Path::new(path)).map_err(|why| {
-            Diagnostic::plain(format!("cannot read the variables file {path}: {why}"))
-        })?;
-        let source = Source::new(path, text);
+        let source = vault.source(Path::new(path))?;
         let node = super::load(&source)?;
         (source, node)
     } else {
@@ -360,13 +360,13 @@ mod tests {
     fn command_line_variables_come_as_text_or_yaml() {
         let text =
             |map: &IndexMap<Arc<str>, Node>, key: &str| format!("{:?}", map.get(key).unwrap().kind);
-        let map = extra_vars("a=1 b='x y'").unwrap();
+        let map = extra_vars("a=1 b='x y'", &crate::vault::Vault::default()).unwrap();
         assert_eq!(text(&map, "a"), "Str(\"1\")");
         assert_eq!(text(&map, "b"), "Str(\"x y\")");
-        let map = extra_vars("{a: 1, \"b\": [yes]}").unwrap();
+        let map = extra_vars("{a: 1, \"b\": [yes]}", &crate::vault::Vault::default()).unwrap();
         assert_eq!(text(&map, "a"), "Int(1)");
-        assert!(extra_vars("vars.yml").is_err());
-        assert!(extra_vars("[1]").is_err());
+        assert!(extra_vars("vars.yml", &crate::vault::Vault::default()).is_err());
+        assert!(extra_vars("[1]", &crate::vault::Vault::default()).is_err());
     }
 
     proptest::proptest! {

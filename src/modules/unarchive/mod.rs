@@ -92,7 +92,11 @@ impl Module for Unarchive {
             }
             (false, false) => {
                 let path = controller.find("files", &src)?;
-                let bytes = controller.read(&path)?;
+                let bytes = if args.bool("decrypt") {
+                    controller.read(&path)?
+                } else {
+                    controller.read_as_is(&path)?
+                };
                 if bytes.is_empty() {
                     return Err(Failure::of(
                         "src",

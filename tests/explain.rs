@@ -27,7 +27,7 @@ fn every_definition_is_shown_strongest_first() {
         "play Web (site.yml:1:3)",
         "  wins    ./group_vars/web.yml:2:7  \"8{{ tail }}\"",
         "  hidden  ./group_vars/all.yml:1:7  81",
-        "  hidden  hosts:5:1",
+        "  hidden  hosts:5:6  80",
         "  hidden  ./roles/web/defaults/main.yml:1:7  79",
         "  value   \"82\"",
         "stronger than the inventory where they hold",

@@ -69,7 +69,12 @@ pub(crate) enum Control {
         vars: Vec<(String, Value)>,
     },
     /// Put the host into groups.
-    GroupBy(Vec<String>),
+    GroupBy {
+        /// The group.
+        group: String,
+        /// Groups above it.
+        parents: Vec<String>,
+    },
 }
 
 /// Why it cannot be done.
@@ -226,16 +231,20 @@ pub(crate) fn carry_out(
         "group_by" => {
             let args = checked(position)?;
             let key = args.text("key").replace([' ', '-'], "_");
-            Control::GroupBy(
-                std::iter::once(key)
-                    .chain(args.strings("parents"))
-                    .collect(),
-            )
+            Control::GroupBy {
+                group: key,
+                parents: args.strings("parents"),
+            }
         }
         "set_stats" => {
             let args = checked(position)?;
             let data = args.get("data").cloned().unwrap_or_default();
-            done(Outcome::ok().with("ansible_stats", Value::from_pairs([("data", data)])))
+            let stats = [
+                ("data", data),
+                ("per_host", Value::from(args.bool("per_host"))),
+                ("aggregate", Value::from(args.bool("aggregate"))),
+            ];
+            done(Outcome::ok().with("ansible_stats", Value::from_pairs(stats)))
         }
         "validate_argument_spec" => done(validate(&checked(position)?, scope)?),
         other => {
@@ -497,6 +506,7 @@ fn include_vars(
     }
     let names = files
         .iter()
+        .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
         .map(|path| Value::from(path.display().to_string()));
     result
         .outcome
@@ -572,7 +582,10 @@ fn validate(args: &Args, scope: &Arc<dyn Scope>) -> Result<Outcome, Refused> {
         super::includes::check_argument(&name, &rule, value.as_ref(), &mut errors);
     }
     if errors.is_empty() {
-        return Ok(Outcome::ok().msg("The arg spec validation passed"));
+        let context = Value::from_pairs(Vec::<(&str, Value)>::new());
+        return Ok(Outcome::ok()
+            .msg("The arg spec validation passed")
+            .with("validate_args_context", context));
     }
     let list: Value = errors.iter().map(|e| Value::from(e.as_str())).collect();
     Ok(Outcome::failed(format!(

@@ -265,8 +265,20 @@ impl Driver {
     async fn control(&mut self, control: Control) -> bool {
         match control {
             Control::Pause(time) => {
+                let start = now();
                 tokio::time::sleep(time).await;
-                let outcome = Outcome::ok().with("delta", time.as_secs());
+                let outcome = Outcome::ok()
+                    .with("delta", time.as_secs())
+                    .with(
+                        "stdout",
+                        format!("Paused for {:?} seconds", time.as_secs_f64()),
+                    )
+                    .with("stderr", "")
+                    .with("rc", 0)
+                    .with("echo", true)
+                    .with("user_input", "")
+                    .with("start", start)
+                    .with("stop", now());
                 self.take(StepResult::of(outcome)).await
             }
             Control::Prompt { text, echo } => {
@@ -293,6 +305,7 @@ impl Driver {
                 let added = [
                     ("host_name", Value::from(name)),
                     ("groups", groups.into_iter().collect()),
+                    ("host_vars", Value::from_pairs(vars)),
                 ];
                 outcome
                     .data
@@ -701,6 +714,16 @@ impl Driver {
             after: item.after,
         }
     }
+}
+
+/// The time here, as Python writes it.
+fn now() -> String {
+    let form = time::macros::format_description!(
+        "[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]"
+    );
+    let now = time::OffsetDateTime::now_local();
+    let now = now.unwrap_or_else(|_| time::OffsetDateTime::now_utc());
+    now.format(&form).unwrap_or_default()
 }
 
 /// A hint for the commonest failures.

@@ -306,10 +306,14 @@ impl Position {
                 self.state.named_facts = Arc::default();
             }
             Control::Noop => {}
-            Control::GroupBy(groups) => {
-                for group in &groups {
-                    cx.run.shared.add_to_group(group, Some(&cx.host));
+            Control::GroupBy { group, parents } => {
+                for name in std::iter::once(&group).chain(&parents) {
+                    cx.run.shared.add_to_group(name, Some(&cx.host));
                 }
+                ok.outcome = ok
+                    .outcome
+                    .with("add_group", group)
+                    .with("parent_groups", parents.into_iter().collect::<Value>());
                 ok.outcome.changed = true;
             }
             Control::AddHost { .. }

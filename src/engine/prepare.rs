@@ -536,14 +536,11 @@ fn false_condition(
     cx: &HostContext,
     stop: &Stop,
     scope: &Arc<StepScope>,
-) -> Result<Option<String>, TemplateError> {
+) -> Result<Option<Value>, TemplateError> {
     let dynamic: Arc<dyn Scope> = Arc::clone(scope) as Arc<dyn Scope>;
     for node in stop.chain.all(&stop.task, |base| &base.when) {
         if !cx.run.engine.truth(node, &dynamic)? {
-            return Ok(Some(
-                node.as_str()
-                    .map_or_else(|| "False".to_owned(), str::to_owned),
-            ));
+            return Ok(Some(crate::yaml::plain(node)));
         }
     }
     Ok(None)

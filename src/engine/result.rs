@@ -91,7 +91,7 @@ impl StepResult {
     }
 
     /// Skipped because a condition was false.
-    pub(crate) fn skipped(reason: &str, condition: Option<&str>) -> Self {
+    pub(crate) fn skipped(reason: &str, condition: Option<&Value>) -> Self {
         let mut outcome = Outcome {
             skipped: true,
             ..Outcome::default()
@@ -102,7 +102,7 @@ impl StepResult {
         if let Some(condition) = condition {
             outcome
                 .data
-                .insert("false_condition".into(), Value::from(condition));
+                .insert("false_condition".into(), condition.clone());
         }
         Self::of(outcome)
     }
@@ -136,9 +136,10 @@ impl StepResult {
             }
         }
         dict.insert("changed".into(), Value::from(outcome.changed));
-        dict.insert("failed".into(), Value::from(outcome.failed));
         if outcome.skipped {
             dict.insert("skipped".into(), Value::from(true));
+        } else {
+            dict.insert("failed".into(), Value::from(outcome.failed));
         }
         if self.unreachable {
             dict.insert("unreachable".into(), Value::from(true));
@@ -179,9 +180,6 @@ impl StepResult {
         if let Some((var, item)) = &self.item {
             dict.insert(var.to_string(), item.clone());
             dict.insert("ansible_loop_var".into(), Value::from(&**var));
-            if let Some(label) = &self.label {
-                dict.insert("_ansible_item_label".into(), Value::from(label.as_str()));
-            }
         }
         ItemResult {
             status: self.status(),
@@ -238,17 +236,17 @@ pub(crate) fn aggregate(progress: &Progress) -> ItemResult {
         "changed".into(),
         Value::from(any(Status::Changed) || results.iter().any(changed)),
     );
-    dict.insert("failed".into(), Value::from(status == Status::Failed));
+    if status == Status::Failed {
+        dict.insert("failed".into(), Value::from(true));
+    }
     dict.insert("msg".into(), Value::from(msg));
     dict.insert(
         "results".into(),
         results.iter().map(|result| result.value.clone()).collect(),
     );
-    if status == Status::Skipped {
-        dict.insert("skipped".into(), Value::from(true));
-        if results.is_empty() {
-            dict.insert("skipped_reason".into(), Value::from("No items in the list"));
-        }
+    dict.insert("skipped".into(), Value::from(status == Status::Skipped));
+    if results.is_empty() {
+        dict.insert("skipped_reason".into(), Value::from("No items in the list"));
     }
     ItemResult {
         value: Value::from_pairs(dict),

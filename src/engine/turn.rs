@@ -283,7 +283,7 @@ impl Planner<'_> {
             | Control::Prompt { .. }
             | Control::ResetConnection
             | Control::AddHost { .. }
-            | Control::GroupBy(_)
+            | Control::GroupBy { .. }
             | Control::EndPlay => false,
             control => self.position.apply(&self.cx, control).is_some(),
         }

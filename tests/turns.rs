@@ -354,3 +354,34 @@ async fn commands_in_a_row_travel_together() {
         .collect();
     assert_eq!(turns(&bench, &ten).await, none + 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_behind_many_commands_is_not_asked_behind_each() {
+    let bench = Bench::new().await;
+    let mut tasks = String::new();
+    for n in 0..8 {
+        let file = format!("{{{{ tmp }}}}/c{n}");
+        writeln!(
+            tasks,
+            "    - command: {{cmd: 'touch {file}', creates: '{file}'}}"
+        )
+        .unwrap();
+    }
+    for n in 0..150 {
+        writeln!(
+            tasks,
+            "    - stat: {{path: '{{{{ tmp }}}}/a/path/of/some/length/{n}'}}"
+        )
+        .unwrap();
+    }
+    let first = bench.apply(&tasks).await;
+    let again = bench.apply(&tasks).await;
+    assert_eq!((first.changed, again.changed), (8, 0));
+    // At the beginning and once more, when the commands are through; not eight times.
+    assert!(
+        first.cost.turns <= again.cost.turns + 8,
+        "{first:?} {again:?}"
+    );
+    let most = again.cost.up + 8 * 3_000 + 8_000;
+    assert!(first.cost.up <= most, "{first:?} {again:?}");
+}

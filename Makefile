@@ -6,7 +6,9 @@ PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh
 	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash \
 	fish tcsh zsh openssl
 
-.PHONY: help setup build demo demo-down test test-stack test-quick lint clean
+PEERS = ansible-core==2.19.14 pyinfra==3.10.0
+
+.PHONY: help setup build bench demo demo-down test test-stack test-quick lint clean
 
 help:
 	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
@@ -14,6 +16,7 @@ help:
 	@echo "make test       every test, those on lab hosts and of the whole stack included"
 	@echo "make test-stack only the whole stack on lab hosts: three releases, and a cluster"
 	@echo "make test-quick the tests that need no lab host"
+	@echo "make bench      workload A on ten lab hosts, beside other tools; writes benches/RESULTS.md"
 	@echo "make lint       rustfmt and clippy"
 
 setup:
@@ -50,6 +53,14 @@ test: setup
 # The whole stack on lab hosts of three Debian releases and as a cluster: about a quarter of an hour.
 test-stack: setup
 	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --nocapture
+
+# Best on a machine with nothing else to do. Python is for the peers only.
+bench: build
+	cargo build --release --locked --example floor
+	test -x target/peers/bin/pyinfra || { python3 -m venv target/peers && target/peers/bin/pip install -q $(PEERS); }
+	target/release/mini-play lab up --name bench --hosts 10
+	benches/run.py bench target/release/mini-play target/release/examples/floor target/peers; \
+		code=$$?; target/release/mini-play lab down --name bench; exit $$code
 
 clean: demo-down
 	cargo clean

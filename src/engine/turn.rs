@@ -28,6 +28,8 @@ const HORIZON: usize = 5000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cache {
     views: HashMap<View, Seen>,
+    /// What was believed once: good for guesses about what to ask, for nothing else.
+    once: HashMap<View, Seen>,
 }
 
 impl Cache {
@@ -46,8 +48,12 @@ impl Cache {
 
     /// Forgets what an effect on a host may have changed.
     pub(crate) fn forget(&mut self, target: &str, effect: &Effect) {
-        for ((host, _), seen) in &mut self.views {
-            if &**host == target {
+        for (view, seen) in &mut self.views {
+            if &*view.0 == target {
+                let once = self.once.entry(view.clone()).or_default();
+                for (probe, answer) in seen.iter().filter(|(probe, _)| stale(effect, probe)) {
+                    once.insert(probe.clone(), answer.clone());
+                }
                 seen.retain(|probe| !stale(effect, probe));
             }
         }
@@ -70,6 +76,26 @@ impl Cache {
         }
         Some(found)
     }
+}
+
+impl Cache {
+    /// The answers to some probes as they are or were.
+    fn guess(&self, view: &View, probes: &[Probe]) -> Option<Seen> {
+        let both = [self.views.get(view), self.once.get(view)];
+        let mut found = Seen::default();
+        for probe in probes {
+            let answer = both.iter().flatten().find_map(|seen| seen.get(probe))?;
+            found.insert(probe.clone(), answer.clone());
+        }
+        Some(found)
+    }
+}
+
+/// Whether something that a plan does may change any answer.
+fn wide(plan: &Plan) -> bool {
+    plan.effects
+        .iter()
+        .any(|effect| !matches!(effect, Effect::Path(_) | Effect::Nothing))
 }
 
 /// Whether an effect may have changed the answer to a probe.
@@ -299,7 +325,13 @@ impl Planner<'_> {
             _ => None,
         };
         let Some(before) = known else {
-            return self.ask(&view, &step, probes);
+            // Something acts in this turn. If this step will act as widely, what lies beyond it would be asked again, and again
+            // behind each of its kind.
+            let last = !self.segments.is_empty()
+                && self.cache.guess(&view, &probes).is_some_and(
+                    |seen| matches!(step.step.decide(&seen), Decision::Act(plan) if wide(&plan)),
+                );
+            return self.ask(&view, &step, probes) && !last;
         };
         match step.step.decide(&before) {
             // A step before this one may still act and change what was seen: the result is no more than a guess.
@@ -311,10 +343,7 @@ impl Planner<'_> {
             Decision::Look(more) => self.ask(&view, &step, more),
             Decision::Act(plan) if step.check => self.take(step.predicted(plan)),
             Decision::Act(plan) => {
-                let wide = plan
-                    .effects
-                    .iter()
-                    .any(|effect| !matches!(effect, Effect::Path(_) | Effect::Nothing));
+                let wide = wide(&plan);
                 if !self.certain || view != self.first {
                     self.certain = false;
                     // Whatever is asked beyond a wide effect would be asked again.

@@ -45,6 +45,23 @@ fn equal_outputs_stand_together() {
 }
 
 #[test]
+fn an_inventory_takes_nothing_but_its_name() {
+    let said = run(&["exec", "-i", "inventory.yaml", "b", "--", "echo", "hi"]);
+    assert_eq!(said.out, "1 host: b\n    hi\n", "{}", said.err);
+    let both = [
+        "exec",
+        "-i",
+        "inventory.yaml",
+        "-i",
+        "inventory.yaml",
+        "b",
+        "--",
+        "true",
+    ];
+    assert_eq!(run(&both).code, Some(0));
+}
+
+#[test]
 fn one_word_is_a_line_for_the_shell_and_failures_have_their_code() {
     let said = run(&["exec", "b", "--", "printf 'x\\033[1m\\n' | cat; exit 7"]);
     assert_eq!(

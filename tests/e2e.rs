@@ -386,6 +386,29 @@ fn operated(stack: &Stack) {
     assert_eq!((logs.code, logs.out.lines().count()), (0, 3), "{logs}");
     let same = stack.run(&["module", "command", "all", "-a", "cat /etc/hostname", "-i"]);
     assert!(same.out.starts_with("1 host: node1\n"), "{same}");
+    // An app: made, in sync, scaled, gone, gone already.
+    let top = "{definition: {id: dataman-top-test, cmd: top -b, cpus: 0.1, mem: 16, disk: 0, instances: 1}, wait: 60}";
+    for (args, changed) in [
+        (top, true),
+        (top, false),
+        ("id=dataman-top-test instances=2 wait=60", true),
+        ("id=dataman-top-test state=absent wait=60", true),
+        ("id=dataman-top-test state=absent wait=60", false),
+    ] {
+        let said = stack.run(&[
+            "module",
+            "marathon_app",
+            "all",
+            "-o",
+            "json",
+            "-a",
+            args,
+            "-i",
+        ]);
+        assert_eq!(said.code, 0, "{args}: {said}");
+        let done = u64::from(changed);
+        assert_eq!(said.figure("node1", "changed"), done, "{args}: {said}");
+    }
 }
 
 const CLUSTER: &str = "

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
-#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY")))]
+#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY").num_args(1)))]
 #[command(mut_arg("playbook", |arg| arg.hide(true)))]
 #[command(
     override_usage = "mini-play exec [OPTIONS] <PATTERN> -- <COMMAND>...",
@@ -35,7 +35,7 @@ pub(super) struct ExecArgs {
 
 /// Arguments of `module`.
 #[derive(Debug, Args)]
-#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY")))]
+#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY").num_args(1)))]
 #[command(mut_arg("playbook", |arg| arg.hide(true)))]
 #[command(
     after_help = "mini-play module apt -a 'name=htop state=present' -b all\n\

@@ -34,7 +34,7 @@ enum Action {
 
 /// Arguments of `service`.
 #[derive(Debug, Args)]
-#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY")))]
+#[command(mut_arg("inventory", |arg| arg.short('i').long("inventory").value_name("INVENTORY").num_args(1)))]
 #[command(
     after_help = "A service is a unit that a role of the playbook wants active (its verify.yml). They are taken in the order of the plays,\n\
                   stopped in the reverse; those whose verify.yml says `serial: 1` one host at a time. When one does not come up, the rest is left alone."

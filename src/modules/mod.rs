@@ -40,6 +40,7 @@ mod known_hosts;
 mod lineinfile;
 mod listings;
 mod locale_gen;
+mod marathon_app;
 mod modprobe;
 mod mount;
 mod package;
@@ -526,6 +527,7 @@ pub static TABLE: &[&dyn Module] = &[
     &known_hosts::KnownHosts,
     &lineinfile::Lineinfile,
     &locale_gen::LocaleGen,
+    &marathon_app::MarathonApp,
     &modprobe::Modprobe,
     &mount::Mount,
     &package::Package,

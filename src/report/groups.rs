@@ -5,6 +5,7 @@ use super::event::{Status, StepEnd};
 use super::{Event, Reporter};
 use indexmap::IndexMap;
 use minijinja::Value;
+use std::cmp::Reverse;
 use std::io::Write;
 
 /// Fields that differ from host to host or say nothing to a person.
@@ -35,8 +36,9 @@ struct Said {
 pub struct Groups<W: Write + Send> {
     out: W,
     color: bool,
-    /// In the order of their first host.
     groups: IndexMap<Said, Vec<String>>,
+    /// All hosts, in the inventory's order.
+    order: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -47,6 +49,7 @@ impl<W: Write + Send> Groups<W> {
             out,
             color,
             groups: IndexMap::new(),
+            order: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -63,10 +66,16 @@ impl<W: Write + Send> Groups<W> {
             .push(end.host.to_string());
     }
 
-    /// Good results first, and of those what most hosts said.
+    /// Good results first, and of those what most hosts said; hosts in the inventory's order.
     fn show(&mut self) {
+        let order = &self.order;
+        let place = |host: &String| order.iter().position(|known| known == host);
+        for hosts in self.groups.values_mut() {
+            hosts.sort_by_key(place);
+        }
+        let first = |hosts: &Vec<String>| hosts.first().and_then(place);
         let mut groups: Vec<(&Said, &Vec<String>)> = self.groups.iter().collect();
-        groups.sort_by_key(|(said, hosts)| (rank(said.status), std::cmp::Reverse(hosts.len())));
+        groups.sort_by_key(|(said, hosts)| (rank(said.status), Reverse(hosts.len()), first(hosts)));
         let mut text = String::new();
         for warning in &self.warnings {
             text.push_str(&format!("warning: {}\n", clean(warning)));
@@ -104,6 +113,7 @@ impl<W: Write + Send> Groups<W> {
 impl<W: Write + Send> Reporter for Groups<W> {
     fn event(&mut self, event: &Event) {
         match event {
+            Event::RunStart { hosts, .. } => self.order.clone_from(hosts),
             Event::Task(end) => self.take(end),
             Event::Warning { host, text } => {
                 let about = host.as_ref().map(|host| format!("{host}: "));

@@ -55,23 +55,23 @@ const MOST: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     rows: Arc<Mutex<Vec<Row>>>,
+    /// All hosts.
+    order: Arc<Mutex<Vec<String>>>,
 }
 
 impl Table {
-    /// All rows: hosts in the order they are met, services in that of the plays.
+    /// All rows: hosts in the inventory's order, services in that of the plays.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hosts: Vec<&str> = Vec::new();
-        for row in rows.iter() {
-            if !hosts.contains(&row.host.as_str()) {
-                hosts.push(&row.host);
-            }
-        }
-        let place = |row: &Row| hosts.iter().position(|host| **host == row.host);
-        let mut sorted = rows.clone();
-        sorted.sort_by_key(place);
-        sorted
+        let mut rows = self
+            .rows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        // Stable: a host's services were asked in order.
+        rows.sort_by_key(|row| order.iter().position(|host| *host == row.host));
+        rows
     }
 
     fn take(&self, end: &StepEnd) {
@@ -191,10 +191,13 @@ impl Table {
 
 impl Reporter for Table {
     fn event(&mut self, event: &Event) {
-        if let Event::Task(end) = event
-            && end.task.module != "setup"
-        {
-            self.take(end);
+        match event {
+            Event::RunStart { hosts, .. } => {
+                let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+                order.clone_from(hosts);
+            }
+            Event::Task(end) if end.task.module != "setup" => self.take(end),
+            _ => {}
         }
     }
 }
@@ -249,6 +252,11 @@ mod tests {
     #[test]
     fn hosts_stand_together_and_children_below() {
         let mut table = Table::default();
+        table.event(&Event::RunStart {
+            playbook: "service".into(),
+            hosts: vec!["n1".into(), "n2".into()],
+            check: false,
+        });
         let child = serde_json::json!({"pid": 8, "user": "root", "memory": 1, "depth": 1, "command": "logger \u{7}"});
         let main = serde_json::json!({"pid": 7, "user": "root", "memory": 1, "depth": 0, "command": "mesos-master --zk=x"});
         let up = serde_json::json!({"name": "m", "state": "active", "since": "2026-01-02 03:04:05", "pid": 7, "memory": 3_500_000, "ports": ["tcp *:5050"], "processes": [main, child]});

@@ -1,6 +1,6 @@
 //! The relay that other tests stand on: what it counts, and what it does to a stream.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "common/relay.rs"]
 mod relay;

@@ -1,7 +1,7 @@
 //! What an apply costs in turns and bytes, counted by a relay between the program and an sshd: figures that the load of a
 //! machine cannot change. Needs root and openssh-server; touches nothing but a folder of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 #[path = "common/relay.rs"]
 mod relay;

@@ -74,6 +74,7 @@ mod tests {
                 }
                 told.push_str(&line);
             }
+            child.wait().unwrap();
             panic!("{told}");
         }
 

@@ -387,6 +387,6 @@ async fn what_lies_behind_many_commands_is_not_asked_behind_each() {
         first.cost.turns <= again.cost.turns + 8,
         "{first:?} {again:?}"
     );
-    let most = again.cost.up + 8 * 3_000 + 8_000;
+    let most = again.cost.up + 8 * 4_000 + 8_000;
     assert!(first.cost.up <= most, "{first:?} {again:?}");
 }

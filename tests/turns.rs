@@ -102,8 +102,6 @@ impl Bench {
                     "student"
                 },
             ])
-            // All of these tests change one host, this machine, and at the same time.
-            .args((command == "apply").then_some("--no-lock"))
             .arg("--playbook")
             .arg(self.at("play.yml"))
             .arg(self.at("inventory.yaml"))

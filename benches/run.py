@@ -177,8 +177,8 @@ def write(tools, hosts, rounds, slow, mini_play, venv):
     goals = {"ansible-core": (200, 100), "pyinfra": (10, 5)}
     for peer in peers:
         again, first = goals[peer.name]
-        lines.append(f"| no change, faster than {peer.name} | {again} x | {middle[peer.name][0] / ours:.0f} x |")
-        lines.append(f"| first apply, faster than {peer.name} | {first} x | {peer.first[0] / own.first[0]:.0f} x |")
+        lines.append(f"| no change, faster than {peer.name} | {again} x | {middle[peer.name][0] / ours:.1f} x |")
+        lines.append(f"| first apply, faster than {peer.name} | {first} x | {peer.first[0] / own.first[0]:.1f} x |")
     lines.append(f"| controller CPU a host | at most 10 ms | {middle['mini-play'][1] * 1000 / count:.0f} ms |")
     lines += ["", NOT_MEASURED + ("" if slow else " Ansible-core was left out of this run.")]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")

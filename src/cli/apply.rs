@@ -103,7 +103,7 @@ pub(super) fn run_all(
     options.force_handlers = args.force_handlers;
     options.start_at.clone_from(&args.start_at_task);
     options.step = args.step;
-    options.lock = (!args.check && !args.no_lock).then(lock);
+    options.lock = (!args.check && !args.no_lock).then(common::lock);
     options.due = Some(state_dir(args.hosts.main_inventory()).join("due"));
     let connection = if lists || args.syntax_check {
         ConnectionDefaults::default()
@@ -171,26 +171,6 @@ async fn one(args: &ApplyArgs, run: Run) -> Result<Summary> {
     // The reporters end when the run has dropped its sender.
     drop(reporting.await);
     Ok(summary?)
-}
-
-/// This run, for others that find a host locked.
-fn lock() -> engine::Lock {
-    let now = time::OffsetDateTime::now_utc();
-    let since = now
-        .replace_nanosecond(0)
-        .unwrap_or(now)
-        .format(&time::format_description::well_known::Rfc3339)
-        .unwrap_or_default();
-    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
-    let node = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let pid = std::process::id();
-    engine::Lock {
-        run: format!("{node}-{pid}-{}", now.unix_timestamp_nanos()),
-        who: format!("mini-play of {user}@{node}, pid {pid}, since {since}"),
-    }
 }
 
 /// The exit code of a run.

@@ -350,3 +350,23 @@ pub(super) fn color() -> bool {
 pub(super) fn live() -> bool {
     std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
 }
+
+/// This run, for others that find a host locked.
+pub(super) fn lock() -> crate::engine::Lock {
+    let now = time::OffsetDateTime::now_utc();
+    let since = now
+        .replace_nanosecond(0)
+        .unwrap_or(now)
+        .format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default();
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
+    let node = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let pid = std::process::id();
+    crate::engine::Lock {
+        run: format!("{node}-{pid}-{}", now.unix_timestamp_nanos()),
+        who: format!("mini-play of {user}@{node}, pid {pid}, since {since}"),
+    }
+}

@@ -93,6 +93,10 @@ fn run(
     let playbook = adhoc::playbook(pattern, task, &inventory, limit, &load).map_err(Diagnostics)?;
     let mut runner = Runner::new(hosts, load, extra)?;
     runner.options.check = check;
+    // A command may only look; two of them are in nobody's way.
+    if matches!(task, Task::Command(_)) {
+        runner.options.lock = None;
+    }
     let shown: Box<dyn Reporter> = match output {
         Output::Text => Box::new(Groups::new(std::io::stdout(), common::color())),
         Output::Ansible => Box::new(Ansible::new(

@@ -28,7 +28,8 @@ pub(super) struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// From the command line.
     pub(super) fn new(hosts: &'a HostArgs, load: LoadOptions, extra: VarMap) -> Result<Self> {
-        let options = hosts.options()?;
+        let mut options = hosts.options()?;
+        options.lock = Some(common::lock());
         let connection = hosts.connection()?;
         let runtime = common::runtime()?;
         let stop = runtime.block_on(async { common::stop_on_interrupt() });

@@ -28,7 +28,7 @@ pub(super) fn render(
     for (name, node) in layers.iter().flat_map(|layer| layer.iter()) {
         context.insert(name, yaml::plain(node));
     }
-    let context = Value::from_iter(context);
+    let context = Value::from_pairs(context);
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(100_000));

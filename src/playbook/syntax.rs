@@ -48,12 +48,13 @@ impl Loader<'_> {
         }
     }
 
-    /// An unknown name may be a plugin of the role's own: those are refused where they are used. And where
-    /// failures are handled this one is left to happen.
+    /// A mistake in a template is an error. What Ansible has and is not supported here stops a run only where a host comes
+    /// to it; so does an unknown name that may be a plugin of the role's, the playbook's or a collection's own.
     fn syntax(&mut self, problem: Diagnostic) {
         let unknown = problem.message.starts_with("unknown ");
-        // Until the tables of names are known to be whole, an unknown one is left to fail where it is used.
-        if unknown || problem.message.ends_with(" is not supported") || self.has_plugins() {
+        let elsewhere = problem.message.matches('.').count() == 2;
+        let unsupported = problem.message.ends_with(" is not supported");
+        if unsupported || unknown && (elsewhere || self.has_plugins()) {
             self.lacks(problem);
         } else if !self.lenient {
             self.report(problem);

@@ -137,14 +137,8 @@ fn show_task(out: &mut String, task: &Task, depth: usize) {
             LoopKind::With(name) => format!("with_{name}"),
         };
         write!(out, " {kind}={}", value(&looped.over)).unwrap();
-        for (key, node) in [("index_var", &looped.index_var)] {
-            write!(
-                out,
-                "{}",
-                node.as_ref()
-                    .map_or(String::new(), |name| format!(" {key}={name}"))
-            )
-            .unwrap();
+        if let Some(name) = &looped.index_var {
+            write!(out, " index_var={name}").unwrap();
         }
     }
     let lists = [

@@ -357,6 +357,16 @@ fn the_stack_comes_up_on_debian_12_and_is_repaired() {
         );
         stack.well();
     }
+    // Killed: systemd brings it back after a while, so there may be nothing left to change.
+    stack.on("node1", "systemctl kill -s KILL marathon");
+    let (code, bad) = stack.verify("0");
+    assert_eq!(code, 2, "verify does not see that marathon was killed");
+    assert!(
+        bad.iter().any(|line| line.contains(" marathon ")),
+        "{bad:?}"
+    );
+    stack.apply();
+    stack.well();
     assert_eq!(stack.apply().figure("node1", "changed"), 0);
 }
 

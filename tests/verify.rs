@@ -111,3 +111,22 @@ fn nothing_to_verify_is_an_error() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("nothing to verify"), "{text}");
 }
+
+#[test]
+fn what_a_playbook_no_longer_puts_there_is_no_longer_expected() {
+    let place = applied();
+    std::fs::write(
+        place.path().join("roles/page/tasks/main.yml"),
+        TASKS.replace(".seen", ".new"),
+    )
+    .unwrap();
+    // Only some tasks: nothing is forgotten.
+    assert!(place.run(&["apply", "--tags", "none"]).status.success());
+    std::fs::remove_file(place.path().join("a.seen")).unwrap();
+    let (code, text) = place.verify(&[]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("a.seen"), "{text}");
+    assert!(place.run(&["apply"]).status.success());
+    let (code, text) = place.verify(&[]);
+    assert_eq!(code, Some(0), "{text}");
+}

@@ -152,7 +152,14 @@ pub(super) fn run_all(
 /// One run with its reports.
 async fn one(args: &ApplyArgs, run: Run) -> Result<Summary> {
     let journal = Journal::open(&state_dir(args.hosts.main_inventory()))
-        .context("the run journal cannot be written (set MINI_PLAY_STATE to a folder that can)")?;
+        .context("the run journal cannot be written (set MINI_PLAY_STATE to a folder that can)")?
+        .partial(
+            !args.tags.is_empty()
+                || !args.skip_tags.is_empty()
+                || args.start_at_task.is_some()
+                || args.step
+                || args.check,
+        );
     let verbosity = args.hosts.verbose;
     let shown: Box<dyn Reporter> = match args.output {
         Output::Text => Box::new(Terminal::new(

@@ -3,12 +3,12 @@
 //! Everything lies in one state folder per inventory, readable by its owner only: `runs/TIME/HOST.jsonl` for each run and
 //! `receipts/HOST.json` for the latest known fingerprints, which `verify` compares.
 
-use super::event::{Status, StepEnd};
+use super::event::{HostRecap, Status, StepEnd};
 use super::{Event, Reporter, json};
 use crate::modules;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -44,6 +44,9 @@ pub fn state_dir(inventory: &Path) -> PathBuf {
 pub struct Receipt {
     /// Path to `ALGORITHM:DIGEST`, or `-` where the run left no file.
     pub files: BTreeMap<String, String>,
+    /// Which playbook put each of them there.
+    #[serde(default)]
+    pub playbooks: BTreeMap<String, String>,
     /// Facts gathered last, but for those that may hold secrets or change by themselves.
     #[serde(default)]
     pub facts: BTreeMap<String, serde_json::Value>,
@@ -83,7 +86,22 @@ impl Receipt {
         std::fs::rename(&part, &path).with_context(|| format!("failed to write {}", path.display()))
     }
 
-    fn take(&mut self, end: &StepEnd) {
+    /// After a whole run of a playbook: what an earlier run of it left, and this one had nothing to do with, is no longer its.
+    fn settle(&mut self, playbook: &str, seen: &BTreeSet<String>) {
+        let playbooks = &self.playbooks;
+        self.files.retain(|path, _| {
+            seen.contains(path) || playbooks.get(path).is_some_and(|by| by != playbook)
+        });
+        for path in seen {
+            self.playbooks.insert(path.clone(), playbook.to_owned());
+        }
+        let files = &self.files;
+        self.playbooks.retain(|path, _| files.contains_key(path));
+    }
+
+    /// Takes over what a step saw or left; the files it was about.
+    fn take(&mut self, end: &StepEnd) -> Vec<String> {
+        let mut about = Vec::new();
         let known = if end.after.is_empty() {
             &end.before
         } else {
@@ -94,6 +112,9 @@ impl Receipt {
             let Some((kind, path)) = what.split_once(' ') else {
                 continue;
             };
+            if kind == "path" || kind.starts_with("sha") || kind == "md5" {
+                about.push(path.to_owned());
+            }
             if kind == "path" && answer == "-" {
                 let under = |name: &str| {
                     name.strip_prefix(path)
@@ -121,6 +142,7 @@ impl Receipt {
                 .filter(|(name, _)| !PASSING.contains(&name.as_str()))
                 .collect();
         }
+        about
     }
 }
 
@@ -161,6 +183,11 @@ pub struct Journal {
     dir: PathBuf,
     files: HashMap<String, File>,
     receipts: HashMap<String, Receipt>,
+    /// Files that this run was about, by host.
+    seen: HashMap<String, BTreeSet<String>>,
+    playbook: String,
+    /// Only some tasks are run.
+    partial: bool,
     check: bool,
     broken: bool,
 }
@@ -192,9 +219,19 @@ impl Journal {
             dir,
             files: HashMap::new(),
             receipts: HashMap::new(),
+            seen: HashMap::new(),
+            playbook: String::new(),
+            partial: false,
             check: false,
             broken: false,
         })
+    }
+
+    /// The same for a run of only some tasks: what the others left is still expected.
+    #[must_use]
+    pub fn partial(mut self, partial: bool) -> Self {
+        self.partial = partial;
+        self
     }
 
     /// Where it is written.
@@ -225,6 +262,20 @@ impl Journal {
         Ok(())
     }
 
+    /// At the end of a whole run: receipts of hosts that came to their end hold what this run was about.
+    fn settle(&mut self, recap: &[HostRecap]) {
+        let well = recap
+            .iter()
+            .filter(|host| host.failed == 0 && host.unreachable == 0);
+        for host in well {
+            let seen = self.seen.remove(&host.host).unwrap_or_default();
+            if let Some(receipt) = self.receipts.get_mut(&host.host) {
+                receipt.settle(&self.playbook, &seen);
+                self.broken |= receipt.store(&self.state, &host.host).is_err();
+            }
+        }
+    }
+
     fn receive(&mut self, end: &StepEnd) {
         let settled = matches!(end.status, Status::Ok | Status::Changed);
         if !settled || self.check || end.delegate.is_some() {
@@ -232,10 +283,12 @@ impl Journal {
         }
         let host = end.host.to_string();
         let state = &self.state;
-        self.receipts
-            .entry(host)
+        let about = self
+            .receipts
+            .entry(host.clone())
             .or_insert_with_key(|host| Receipt::load(state, host).unwrap_or_default())
             .take(end);
+        self.seen.entry(host).or_default().extend(about);
     }
 }
 
@@ -246,8 +299,13 @@ impl Reporter for Journal {
                 self.receive(end);
                 end.host.to_string()
             }
-            Event::RunStart { check, .. } => {
+            Event::RunStart {
+                check, playbook, ..
+            } => {
                 self.check = *check;
+                let path = Path::new(playbook);
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+                self.playbook = path.display().to_string();
                 "run".to_owned()
             }
             Event::HostEnd(recap) => {
@@ -255,6 +313,12 @@ impl Reporter for Journal {
                     self.broken |= receipt.store(&self.state, &recap.host).is_err();
                 }
                 recap.host.clone()
+            }
+            Event::RunEnd { recap, interrupted } => {
+                if !self.partial && !interrupted {
+                    self.settle(recap);
+                }
+                "run".to_owned()
             }
             _ => "run".to_owned(),
         };
@@ -301,6 +365,21 @@ mod tests {
             left(&[("copy", seen)]),
             [("/a".to_owned(), "sha256:aa".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_whole_run_forgets_what_its_playbook_no_longer_puts_there() {
+        let mut receipt = Receipt::default();
+        for (path, playbook) in [("/old", "p"), ("/kept", "p"), ("/other", "q")] {
+            receipt.files.insert(path.into(), "sha256:aa".into());
+            receipt.playbooks.insert(path.into(), playbook.into());
+        }
+        // One of a receipt that did not yet say by whom.
+        receipt.files.insert("/unknown".into(), "sha256:aa".into());
+        receipt.settle("p", &BTreeSet::from(["/kept".into(), "/gone".into()]));
+        let left: Vec<_> = receipt.files.keys().map(String::as_str).collect();
+        assert_eq!(left, ["/kept", "/other"]);
+        assert_eq!(receipt.playbooks.len(), 2);
     }
 
     #[test]

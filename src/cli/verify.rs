@@ -3,8 +3,8 @@
 use super::apply::Output;
 use super::common::{self, Diagnostics, HostArgs};
 use super::exit;
-use crate::engine::{self, Run};
-use crate::report::{Junit, Reporter, pump, state_dir};
+use super::run::Runner;
+use crate::report::{Junit, Reporter, state_dir};
 use crate::verify::{Table, plan};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -51,54 +51,44 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
     let extra = args.hosts.extra(&vault)?;
     let load = args.hosts.load_options(&path, &extra, &vault);
     let playbook = common::load_playbook(&path, &load)?;
-    let mut options = args.hosts.options()?;
-    let connection = args.hosts.connection()?;
+    let mut runner = Runner::new(&args.hosts, load, extra)?;
+    // It only looks.
+    runner.options.lock = None;
     let state = state_dir(args.hosts.main_inventory());
     let deadline = Instant::now() + args.wait.unwrap_or_default();
     let table = Table::default();
     let mut unreachable;
     let mut junit: Vec<u8>;
-    let runtime = common::runtime()?;
     loop {
         let inventory = args.hosts.load_inventory(Some(&path), &vault)?;
-        let planned =
-            plan(&playbook, &inventory, options.limit.as_deref(), &state).map_err(Diagnostics)?;
-        let stop = runtime.block_on(async { common::stop_on_interrupt() });
+        let planned = plan(
+            &playbook,
+            &inventory,
+            runner.options.limit.as_deref(),
+            &state,
+        )
+        .map_err(Diagnostics)?;
         let buffer = Shared::default();
-        let run = Run {
-            playbook: planned.playbook,
-            load: load.clone(),
-            options: options.clone(),
-            extra: extra.clone(),
-            connector: common::connector(),
-            connection: connection.clone(),
-            inventory_path: Some(args.hosts.main_inventory().to_path_buf()),
-            inventory,
-            host_vars: planned.host_vars,
-            facts: planned.facts,
-            stop: Arc::clone(&stop),
-        };
         let reporters: Vec<Box<dyn Reporter>> = vec![
             Box::new(table.clone()),
             Box::new(Junit::new(buffer.clone())),
         ];
-        let summary = runtime.block_on(async {
-            let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-            let reporting = tokio::spawn(pump(events, reporters));
-            let summary = engine::run(run, sender).await;
-            // The reporters end when the run has dropped its sender.
-            drop(reporting.await);
-            summary
-        })?;
+        let summary = runner.run(
+            planned.playbook,
+            inventory,
+            planned.facts,
+            planned.host_vars,
+            reporters,
+        )?;
         unreachable = summary.unreachable;
         junit = buffer.take();
-        let over = Instant::now() >= deadline || stop.load(Ordering::Relaxed);
+        let over = Instant::now() >= deadline || runner.stop.load(Ordering::Relaxed);
         if table.all_ok() || over {
             break;
         }
         let bad = table.bad_hosts();
         table.forget(&bad);
-        options.limit = Some(bad.join(","));
+        runner.options.limit = Some(bad.join(","));
         std::thread::sleep(Duration::from_secs(2));
     }
     let hosts = table.hosts();

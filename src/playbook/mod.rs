@@ -40,14 +40,7 @@ pub fn load(path: &Path, options: &LoadOptions) -> Result<Playbook, Vec<Diagnost
         let message = format!("the playbook {} is empty", path.display());
         loader.report(Diagnostic::plain(message));
     }
-    let unsupported = std::mem::take(&mut loader.unsupported);
-    let (plays, notes) = loader.finish(plays)?;
-    Ok(Playbook {
-        path: path.to_path_buf(),
-        plays,
-        notes,
-        unsupported,
-    })
+    playbook(loader, plays, path)
 }
 
 /// Checks a playbook that was made rather than read: `node` is the list of its plays, `path` where it would stand (files are
@@ -62,6 +55,15 @@ pub fn of_node(
 ) -> Result<Playbook, Vec<Diagnostic>> {
     let mut loader = Loader::new(options, &play::dir_of(path));
     let plays = loader.made(node, path);
+    playbook(loader, plays, path)
+}
+
+/// What was loaded as a playbook, or everything that is wrong in it.
+fn playbook(
+    mut loader: Loader<'_>,
+    plays: Option<Vec<Arc<ast::Play>>>,
+    path: &Path,
+) -> Result<Playbook, Vec<Diagnostic>> {
     let unsupported = std::mem::take(&mut loader.unsupported);
     let (plays, notes) = loader.finish(plays)?;
     Ok(Playbook {

@@ -409,12 +409,7 @@ impl Wanted {
         if self.has_checks(app) {
             text.push_str(&format!(", {} healthy", number("tasksHealthy")));
         }
-        let ids: Vec<&str> = app["deployments"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|one| one["id"].as_str())
-            .collect();
+        let ids = deployments(app);
         if !ids.is_empty() {
             text.push_str(&format!(", deployment {}", ids.join(", ")));
         }
@@ -451,6 +446,12 @@ fn definition(args: &Args, controller: &dyn Controller) -> Result<Map<String, Va
     }
 }
 
+/// The deployments that an app or a refusal names.
+fn deployments(value: &Value) -> Vec<&str> {
+    let all = value["deployments"].as_array().into_iter().flatten();
+    all.filter_map(|one| one["id"].as_str()).collect()
+}
+
 fn parse(response: &Response) -> Option<Value> {
     serde_json::from_str(&response.text()).ok()
 }
@@ -465,12 +466,7 @@ fn refusal(response: &Response) -> String {
     if let Some(details) = body.get("details").filter(|details| !details.is_null()) {
         text.push_str(&format!(" {details}"));
     }
-    let ids: Vec<&str> = body["deployments"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|one| one["id"].as_str())
-        .collect();
+    let ids = deployments(&body);
     if !ids.is_empty() {
         text.push_str(&format!(" (deployments: {})", ids.join(", ")));
     }

@@ -13,6 +13,7 @@ pub mod args;
 mod assemble;
 pub(crate) mod attrs;
 mod authorized_key;
+mod bamboo_rule;
 mod blockinfile;
 mod command;
 pub mod control;
@@ -504,6 +505,7 @@ pub static TABLE: &[&dyn Module] = &[
     &apt_repository::AptRepository,
     &assemble::Assemble,
     &authorized_key::AuthorizedKey,
+    &bamboo_rule::BambooRule,
     &blockinfile::Blockinfile,
     &acl::Capabilities,
     &command::Command,

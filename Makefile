@@ -4,17 +4,18 @@
 PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh-server sudo procps \
 	debian-archive-keyring ca-certificates apt-utils dpkg-dev gnupg xz-utils zstd unzip zip \
 	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash \
-	fish tcsh zsh openssl
+	fish tcsh zsh openssl python3 python3-venv
 
 PEERS = ansible-core==2.19.14 pyinfra==3.10.0
 
-.PHONY: help setup build bench demo demo-down test test-stack test-quick lint clean
+.PHONY: help setup build bench demo demo-down test test-stack test-differential test-quick lint clean
 
 help:
 	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
 	@echo "make demo-down  remove every trace of the demo"
 	@echo "make test       every test, those on lab hosts and of the whole stack included"
 	@echo "make test-stack only the whole stack on lab hosts: three releases, and a cluster"
+	@echo "make test-differential  the same playbooks with ansible-core and with mini-play, on twins"
 	@echo "make test-quick the tests that need no lab host"
 	@echo "make bench      workload A on ten lab hosts, beside other tools; writes benches/RESULTS.md"
 	@echo "make lint       rustfmt and clippy"
@@ -53,6 +54,10 @@ test: setup
 # The whole stack on lab hosts of three Debian releases and as a cluster: about a quarter of an hour.
 test-stack: setup
 	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --nocapture
+
+# Beside ansible-core, which costs it a second a task: not part of `make test`.
+test-differential: setup
+	MINI_PLAY_DIFFERENTIAL_TESTS=1 cargo test --locked --test differential -- --nocapture
 
 # Best on a machine with nothing else to do. Python is for the peers only.
 bench: build

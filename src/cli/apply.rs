@@ -132,7 +132,7 @@ pub(super) fn run_all(
             stop: Arc::clone(&stop),
         };
         if lists {
-            print!("{}", engine::list(run, listing)?);
+            print!("{}", crate::secrets::mask(&engine::list(run, listing)?));
             continue;
         }
         if args.syntax_check {

@@ -11,6 +11,7 @@ mod common;
 mod doc;
 mod exec;
 mod explain;
+mod hosts;
 mod init;
 mod lab;
 mod lint;
@@ -72,6 +73,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show every definition of a host's variable, which one wins, and where each stands
     Explain(explain::ExplainArgs),
+    /// Show, trust and forget the keys that hosts identify themselves with
+    Hosts(hosts::HostsArgs),
     /// Disposable hosts to try playbooks on (Linux, root)
     Lab(lab::LabArgs),
 }
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Doc(args) => doc::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Hosts(args) => hosts::run(&args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| common::fail(&error))

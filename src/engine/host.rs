@@ -4,10 +4,12 @@ use super::context::HostContext;
 use super::control::Control;
 use super::due::Due;
 use super::fingerprint::fingerprint;
+use super::flight::Flight;
+use super::outage::Outage;
 use super::position::{Ended, Key, Position, TaskEnd};
 use super::prepare::{HostStep, Prepared, failed, judge, number};
 use super::result::{ItemResult, StepResult};
-use super::turn::{self, Acted, Cache, Looked};
+use super::turn::{self, Acted, Cache, Looked, Turn, View};
 use super::walk::{Fallout, Place};
 use crate::modules::{Decision, Outcome, Probe};
 use crate::remote::{LinkError, LinkErrorKind};
@@ -18,9 +20,6 @@ use minijinja::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// New connections made for a host in a play after the line broke.
-const RECONNECTS: u32 = 3;
 
 /// How a host left a play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +58,16 @@ struct Driver {
     due: Due,
     /// Handlers of the steps that are being carried out.
     promised: Vec<usize>,
-    recap: HostRecap,
+    flight: Flight,
     left: Left,
     end_play: bool,
-    reconnects: u32,
+    outage: Outage,
     at: Place,
     shown: Option<Arc<TaskInfo>>,
 }
 
 /// Runs a host through its play.
 pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache) -> Back {
-    let recap = HostRecap {
-        host: cx.host.to_string(),
-        ..HostRecap::default()
-    };
     let options = &cx.run.options;
     let folder = options.due.as_deref().filter(|_| !options.check);
     let file = std::path::Path::new(&cx.play.span.source.name);
@@ -81,6 +76,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
     let play = format!("{}: {title}", crate::playbook::absolute(file));
     let due = Due::open(folder, &cx.host, play);
     let mut driver = Driver {
+        flight: Flight::new(&cx),
         cx,
         due,
         promised: Vec::new(),
@@ -89,10 +85,9 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         looked: Looked::new(),
         ready: HashMap::new(),
         acted: VecDeque::new(),
-        recap,
         left: Left::Done,
         end_play: false,
-        reconnects: 0,
+        outage: Outage::default(),
         at: Place::new(),
         shown: None,
     };
@@ -108,7 +103,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         left: driver.left,
         position: driver.position,
         cache: driver.cache,
-        recap: driver.recap,
+        recap: driver.flight.ends(),
         end_play: driver.end_play,
     }
 }
@@ -116,7 +111,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
 impl Driver {
     /// One step on; false at the end.
     async fn step(&mut self) -> bool {
-        if self.cx.run.stopping() {
+        if self.cx.run.stop.wanted() {
             self.left = Left::Interrupted;
             return false;
         }
@@ -171,7 +166,7 @@ impl Driver {
         };
         let wanted = run.steps.ask(run, (self.cx.index, place), &name).await;
         wanted.unwrap_or_else(|| {
-            run.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            run.stop.finish();
             false
         })
     }
@@ -266,7 +261,7 @@ impl Driver {
         match control {
             Control::Pause(time) => {
                 let start = now();
-                tokio::time::sleep(time).await;
+                self.cx.run.rest(time).await;
                 let outcome = Outcome::ok()
                     .with("delta", time.as_secs())
                     .with(
@@ -335,6 +330,9 @@ impl Driver {
 
     /// Observe, decide, act for the step the host stands at.
     async fn host_step(&mut self, step: HostStep) -> bool {
+        if self.outage.doubtful.remove(&step.key) {
+            return self.in_doubt(&step).await;
+        }
         let view = (Arc::clone(&step.target), step.who.clone());
         let mut probes = step.step.probes();
         probes.extend(self.looked.get(&step.key).into_iter().flatten().cloned());
@@ -395,14 +393,17 @@ impl Driver {
             if turn.segments.is_empty() && turn.ahead.is_empty() {
                 continue;
             }
-            let opaque = turn.segments.iter().any(|segment| segment.plan.opaque);
             let started = Instant::now();
             let (target, who) = turn.view.clone();
             let run = Arc::clone(&self.cx.run);
+            if let Some(first) = turn.segments.first() {
+                self.flight.takes_off(&first.step.info);
+            }
             let replies = run.links.turn(&self.cx, &target, &who, &turn).await;
+            self.flight.lands();
             let replies = match replies {
                 Ok(replies) => replies,
-                Err(error) => return self.broken(&step, &target, &error, opaque).await,
+                Err(error) => return self.broken(&step, turn, error).await,
             };
             let view = turn.view.clone();
             let brought = match turn.read(replies) {
@@ -410,17 +411,7 @@ impl Driver {
                 Err(why) => return self.take(step.result(Outcome::failed(why))).await,
             };
             let elapsed = started.elapsed();
-            for acted in brought.acted {
-                for effect in &acted.segment.plan.effects {
-                    self.cache.forget(&view.0, effect);
-                }
-                if acted.after.is_empty() && acted.replies.iter().any(|reply| reply.rc != 0) {
-                    // Nobody knows how far it came.
-                    self.cache.forget_all(&view.0);
-                }
-                self.cache.learn(&view, &acted.after);
-                self.acted.push_back((acted, elapsed));
-            }
+            self.keep(&view, brought.acted, elapsed);
             if let Some(seen) = brought.ahead {
                 self.cache.learn(&view, &seen);
             }
@@ -430,6 +421,21 @@ impl Driver {
             return self.take(step.result(Outcome::failed(text))).await;
         }
         true
+    }
+
+    /// Keeps what steps did until the host comes to them, and forgets what they may have changed.
+    fn keep(&mut self, view: &View, all: Vec<Acted>, elapsed: Duration) {
+        for acted in all {
+            for effect in &acted.segment.plan.effects {
+                self.cache.forget(&view.0, effect);
+            }
+            if acted.after.is_empty() && acted.replies.iter().any(|reply| reply.rc != 0) {
+                // Nobody knows how far it came.
+                self.cache.forget_all(&view.0);
+            }
+            self.cache.learn(view, &acted.after);
+            self.acted.push_back((acted, elapsed));
+        }
     }
 
     /// The result of a step that acted.
@@ -499,7 +505,8 @@ impl Driver {
         self.acted.clear();
         self.ready.clear();
         self.cache = Cache::default();
-        tokio::time::sleep(Duration::from_secs_f64(delay.clamp(0.0, 86_400.0))).await;
+        let delay = Duration::from_secs_f64(delay.clamp(0.0, 86_400.0));
+        self.cx.run.rest(delay).await;
         true
     }
 
@@ -525,7 +532,8 @@ impl Driver {
         self.share(&place, &ended, sets);
         self.handle(ended);
         if let Some(seconds) = pause {
-            tokio::time::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))).await;
+            let pause = Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0));
+            self.cx.run.rest(pause).await;
         }
         !self.over()
     }
@@ -534,41 +542,61 @@ impl Driver {
         self.left == Left::Unreachable
     }
 
-    /// The line broke. What can be observed is observed again over a new one; a command that may have run is not
-    /// run twice.
-    async fn broken(
-        &mut self,
-        step: &HostStep,
-        target: &str,
-        error: &LinkError,
-        opaque: bool,
-    ) -> bool {
-        let lost = error.kind == LinkErrorKind::Lost;
-        if lost && !opaque && self.reconnects < RECONNECTS {
-            self.reconnects += 1;
-            let text = format!(
-                "{}; connecting again ({} of {RECONNECTS})",
-                error.message, self.reconnects
-            );
-            let host = Some(Arc::clone(&self.cx.host));
-            self.cx.run.emit(Event::Warning { host, text });
-            self.cache.forget_all(target);
-            self.acted.clear();
-            // What was under way may have been done: then nobody will see it change, and its handlers are due all the same.
-            for index in std::mem::take(&mut self.promised) {
-                self.position.walk.notify(index);
-            }
-            tokio::time::sleep(Duration::from_secs(1 << self.reconnects)).await;
-            return true;
+    /// The line broke. What ended is told, and what can be observed is observed again over a new line; a command that
+    /// cannot be observed and may have run is not run twice.
+    async fn broken(&mut self, step: &HostStep, turn: Turn, mut error: LinkError) -> bool {
+        let (target, _) = turn.view.clone();
+        let ended = std::mem::take(&mut error.ended);
+        if error.kind == LinkErrorKind::Unreachable && self.outage.waits() {
+            return self.reconnect(&target, None).await;
         }
-        if lost && opaque {
-            let mut error = error.clone();
-            error
-                .message
-                .push_str("; the command under way may have run");
-            return self.unreachable(step, target, &error).await;
+        if error.kind != LinkErrorKind::Lost {
+            return self.unreachable(step, &target, &error).await;
         }
-        self.unreachable(step, target, error).await
+        let view = turn.view.clone();
+        let (acted, doubtful) = turn.salvage(ended);
+        self.cache.forget_all(&target);
+        self.acted.clear();
+        self.keep(&view, acted, Duration::ZERO);
+        self.cache.forget_all(&target);
+        if error.begun {
+            self.outage.doubtful.extend(doubtful);
+        }
+        // What was under way may have been done: then nobody will see it change, and its handlers are due all the same.
+        for index in std::mem::take(&mut self.promised) {
+            self.position.walk.notify(index);
+        }
+        match self.outage.begin(&error.message) {
+            Some(text) => self.reconnect(&target, Some(text)).await,
+            None => self.unreachable(step, &target, &error).await,
+        }
+    }
+
+    /// Waits a while before the next turn, which connects again.
+    async fn reconnect(&mut self, target: &str, text: Option<String>) -> bool {
+        if let Some(text) = text {
+            self.tell(text);
+        }
+        self.cache.forget_all(target);
+        let pause = self.outage.pause();
+        self.cx.run.rest(pause).await;
+        true
+    }
+
+    /// A command was under way when the line broke: nobody knows whether it ran. The task's `retries` allow it to run again,
+    /// else the user decides.
+    async fn in_doubt(&mut self, step: &HostStep) -> bool {
+        let message = self.outage.message();
+        let error = LinkError::new(LinkErrorKind::Lost, message).hint(
+            "look at the host; `--resume` runs it again and goes on, as `retries` on the task does",
+        );
+        let failed = step.result(Outcome::failed(error.message.clone()));
+        if self.position.retry_wanted(&self.cx, &failed) {
+            self.tell(format!("{}; it is tried again", error.message));
+            return self.retry().await;
+        }
+        self.unreachable(step, &Arc::clone(&step.target), &error)
+            .await
     }
 
     async fn unreachable(&mut self, step: &HostStep, target: &str, error: &LinkError) -> bool {
@@ -587,7 +615,7 @@ impl Driver {
         }
         let item = result.into_item(&self.cx);
         let info = Arc::clone(&step.info);
-        self.recap.unreachable = 1;
+        self.flight.recap.unreachable = 1;
         self.left = Left::Unreachable;
         self.position.walk.end();
         self.cx
@@ -640,7 +668,7 @@ impl Driver {
         {
             return;
         }
-        let recap = &mut self.recap;
+        let recap = &mut self.flight.recap;
         match total.status {
             Status::Ok => recap.ok += 1,
             Status::Changed => {

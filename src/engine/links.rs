@@ -124,6 +124,11 @@ impl Links {
                 Err(held) => result = Err(held),
             }
         }
+        if let (Err(error), Some(_)) = (&mut result, lock)
+            && !error.ended.is_empty()
+        {
+            error.ended.remove(0);
+        }
         self.note(target, link.stats());
         if let Err(error) = &result
             && matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Protocol)

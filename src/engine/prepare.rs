@@ -184,6 +184,8 @@ impl Position {
             place: task.span.to_string(),
             role: stop.chain.role.as_ref().map(|used| used.role.name.clone()),
             handler: stop.handler,
+            play: cx.index,
+            start: self.walk.is_fixed(),
         });
         Progress {
             stop,

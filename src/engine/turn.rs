@@ -468,6 +468,28 @@ impl Turn {
         chunks
     }
 
+    /// After the line broke: the steps that had ended all the same, by their replies so far, and the keys of those that
+    /// cannot be observed and may have run since.
+    pub(crate) fn salvage(mut self, replies: Vec<Reply>) -> (Vec<Acted>, Vec<Key>) {
+        let chunks = |segment: &Segment| {
+            segment.plan.actions.len() + usize::from(!segment.probes.is_empty())
+        };
+        let mut left = replies.len();
+        let ended = self.segments.iter().take_while(|segment| {
+            let whole = chunks(segment) <= left;
+            left = left.saturating_sub(chunks(segment));
+            whole
+        });
+        let rest = self.segments.split_off(ended.count());
+        self.ahead.clear();
+        let acted = self.read(replies).map(|brought| brought.acted);
+        let opaque = rest.into_iter().filter(|segment| segment.plan.opaque);
+        (
+            acted.unwrap_or_default(),
+            opaque.map(|segment| segment.step.key).collect(),
+        )
+    }
+
     /// Takes the replies apart.
     ///
     /// # Errors

@@ -62,6 +62,8 @@ struct Driver {
     left: Left,
     end_play: bool,
     outage: Outage,
+    /// A change that waits to be confirmed.
+    guarding: Option<HostStep>,
     at: Place,
     shown: Option<Arc<TaskInfo>>,
 }
@@ -88,6 +90,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         left: Left::Done,
         end_play: false,
         outage: Outage::default(),
+        guarding: None,
         at: Place::new(),
         shown: None,
     };
@@ -111,11 +114,15 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
 impl Driver {
     /// One step on; false at the end.
     async fn step(&mut self) -> bool {
-        if self.cx.run.stop.wanted() {
-            self.left = Left::Interrupted;
+        let key = self.position.approach(&self.cx);
+        if self.guarding.is_some() && !self.position.walk.in_flush() && !self.confirm().await {
             return false;
         }
-        let Some(key) = self.position.approach(&self.cx) else {
+        // What has ended on the host is told in any case.
+        if self.acted.is_empty() && self.interrupted() {
+            return false;
+        }
+        let Some(key) = key else {
             return false;
         };
         if key.0 != self.at {
@@ -148,6 +155,15 @@ impl Driver {
             Prepared::Once => self.once(&key.0).await,
             Prepared::Pending(what) => self.pending(&what, &key.0).await,
         }
+    }
+
+    /// Whether the user wants to stop; then the host is out.
+    fn interrupted(&mut self) -> bool {
+        let wanted = self.cx.run.stop.wanted();
+        if wanted {
+            self.left = Left::Interrupted;
+        }
+        wanted
     }
 
     /// With `--step`: whether the user wants the task. All hosts come here before it is asked.
@@ -376,6 +392,9 @@ impl Driver {
 
     /// One exchange with the host.
     async fn take_turn(&mut self, step: HostStep) -> bool {
+        if self.interrupted() {
+            return false;
+        }
         let ahead = turn::plan(&self.cx, &self.position, &step, &self.cache, &self.looked);
         for (key, planned) in ahead.ready {
             self.ready.entry(key).or_insert(planned);
@@ -453,8 +472,55 @@ impl Driver {
         result.before = fingerprint(&segment.before);
         result.after = fingerprint(&after);
         let spent: Duration = replies.iter().map(|reply| reply.elapsed).sum();
-        self.judge_and_take(result, if spent.is_zero() { elapsed } else { spent })
-            .await
+        let guarded = segment.step.guard.is_some() && !result.outcome.failed;
+        let go_on = self
+            .judge_and_take(result, if spent.is_zero() { elapsed } else { spent })
+            .await;
+        if guarded && go_on {
+            // The handlers it notified are part of the change.
+            self.position.walk.flush();
+            self.guarding = Some(segment.step);
+        }
+        go_on
+    }
+
+    /// Whether the host still lets us in after a guarded change. If not, it puts the change back by itself.
+    async fn confirm(&mut self) -> bool {
+        let Some(step) = self.guarding.take() else {
+            return true;
+        };
+        let Some(guard) = step.guard.clone() else {
+            return true;
+        };
+        let until = Instant::now() + guard.limit;
+        let mut why = String::from("it was too late");
+        while Instant::now() < until {
+            let who = (&step.who, step.password.clone());
+            let links = &self.cx.run.links;
+            let tried = links.anew(&self.cx, &step.target, who, guard.disarm());
+            match tokio::time::timeout_at(until.into(), tried).await {
+                Ok(Ok(reply)) if reply.ok() => return true,
+                Ok(Ok(_)) => break,
+                Ok(Err(error)) => why = error.message,
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let text = format!(
+            "not confirmed within {} s, so the host puts the old state back: {why}",
+            guard.limit.as_secs()
+        );
+        let hint = "this change would have locked us out; run again after mending it";
+        let mut result = step.result(Outcome::failed(text));
+        result.hint = Some(hint.into());
+        let item = result.into_item(&self.cx);
+        self.flight.recap.failed += 1;
+        self.left = Left::Failed;
+        self.position.walk.end();
+        self.position.walk.dead = true;
+        let event = self.event(Arc::clone(&step.info), item, None);
+        self.cx.run.emit(Event::Task(Box::new(event)));
+        false
     }
 
     /// Applies `changed_when` and `failed_when`, tries again where `until` wants it, and takes the result over.

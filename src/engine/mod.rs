@@ -6,6 +6,7 @@
 //! - `lock` keeps two runs from changing one host at the same time.
 //! - `interrupt` is Ctrl-C; `resume` is where a host goes on that an earlier run left in the middle.
 //! - `outage` is a line that broke, until there is another.
+//! - `guard` has a host put a change back that nobody confirms.
 //! - `due` keeps the handlers that are due from run to run.
 //! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
 
@@ -18,6 +19,7 @@ mod due;
 mod explain;
 mod fingerprint;
 mod flight;
+mod guard;
 mod host;
 mod includes;
 mod interrupt;

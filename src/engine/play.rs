@@ -391,6 +391,7 @@ fn gather_task(play: &Arc<Play>) -> Arc<Task> {
         notify: Vec::new(),
         listen: Vec::new(),
         r#async: None,
+        confirm: None,
         poll: None,
         apply: None,
         preloaded: None,

@@ -382,7 +382,8 @@ impl Walk {
         self.waiting.is_none() && !self.frames.is_empty() && self.frames.iter().all(fixed)
     }
 
-    fn in_flush(&self) -> bool {
+    /// Whether handlers are being run.
+    pub(crate) fn in_flush(&self) -> bool {
         self.frames
             .iter()
             .any(|frame| matches!(frame.kind, Kind::Flush))

@@ -382,6 +382,7 @@ fn plain_task(mut base: Base, args: Node, path: &Path) -> Task {
         notify: Vec::new(),
         listen: Vec::new(),
         r#async: None,
+        confirm: None,
         poll: None,
         apply: None,
         preloaded: None,

@@ -113,7 +113,7 @@ const SLOW: &str = "
 - hosts: h1
   gather_facts: false
   tasks:
-    - {name: before, command: 'true', changed_when: false}
+    - {name: before, debug: {msg: x}}
     - name: slow
       shell: touch began; sleep 3; touch ended
       args: {chdir: '{{ playbook_dir }}'}
@@ -148,7 +148,7 @@ fn one_interrupt_finishes_what_runs_and_two_stop_now() {
     assert_eq!(code, 130, "{text}");
     assert!(folder.at("ended").exists() && !folder.at("after").exists());
     assert!(
-        text.contains("finishing what is running; once more to stop now"),
+        text.contains("interrupted: finishing what is running; once more to stop now"),
         "{text}"
     );
     assert!(text.contains("h1  ok=2 changed=1"), "{text}");
@@ -172,6 +172,8 @@ fn one_interrupt_finishes_what_runs_and_two_stop_now() {
     assert_eq!(code, 130, "{text}");
     assert!(clock.elapsed() < Duration::from_millis(2500), "it waited");
     assert!(!folder.at("ended").exists());
+    let words = "interrupted: stopping now; what was running on the hosts may go on there";
+    assert!(text.contains(words), "{text}");
     assert!(
         text.contains("stopped by the user while this was under way; it may have run"),
         "{text}"
@@ -244,7 +246,7 @@ fn a_journal_that_cannot_be_written_is_said_before_anything_is_done() {
         let (code, text) = said(&output);
         assert_eq!(code, 1, "{prepare}: {text}");
         for part in [
-            "the run journal cannot be written (set MINI_PLAY_STATE",
+            "the run journal cannot be written (set MINI_PLAY_STATE to a folder that can)",
             words,
         ] {
             assert!(text.contains(part), "{prepare}: {text}");

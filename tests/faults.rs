@@ -44,7 +44,9 @@ fn wrong(bench: &Bench, case: &Value, tasks: &str) -> Option<String> {
     if let Err(why) = bench.on("node1", &script("prepare")) {
         return Some(format!("cannot be prepared: {why}"));
     }
-    let play = format!("- hosts: all\n  gather_facts: false\n  tasks: {tasks}\n");
+    let handlers = serde_json::to_string(&field(case, "handlers")).unwrap();
+    let play =
+        format!("- hosts: all\n  gather_facts: false\n  tasks: {tasks}\n  handlers: {handlers}\n");
     bench.folder.write("play.yml", &play);
     let (code, said) = bench.folder.run(&["apply", "-p", "play.yml"]);
     let wanted: i32 = script("code").parse().unwrap();

@@ -100,7 +100,9 @@ async fn a_file_in_transfer_is_written_after_all() {
         )
         .await;
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("connecting again (1 of 3)"), "{text}");
+    for part in ["the connection was lost:", "; connecting again (1 of 3)"] {
+        assert!(text.contains(part), "{text}");
+    }
     assert!(std::fs::read(place.folder.at("copy")).unwrap() == big);
     assert!(place.folder.at("after").exists());
     // The shell of the broken line tidies up when it notices.
@@ -292,7 +294,6 @@ fn keys_of_hosts_are_compared_trusted_and_forgotten() {
     assert_eq!(folder.run(&APPLY).0, 0);
 
     // Installed anew.
-    let port = sshd.address.port();
     sshd.stop();
     for name in ["host_ed25519", "host_ed25519.pub"] {
         std::fs::remove_file(sshd.dir.path().join(name)).unwrap();
@@ -324,11 +325,7 @@ fn keys_of_hosts_are_compared_trusted_and_forgotten() {
         text.contains(&format!("h1: forgot ssh-ed25519 {old} (kh:1)")),
         "{text}"
     );
-    assert!(
-        folder
-            .read("kh")
-            .starts_with(&format!("[localhost]:{port} "))
-    );
+    assert_eq!(folder.read("kh").lines().count(), 1, "h2's stays");
     assert_eq!(hosts(&["trust", "h1", "--yes"]).0, 0);
     assert_eq!(folder.run(&APPLY).0, 0);
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// A host's figures, and the task whose end is waited for. What is dropped before it has landed tells so.
 pub(crate) struct Flight {
     cx: Arc<HostContext>,
-    task: Option<Arc<TaskInfo>>,
+    /// The first of what was sent, and how many steps were sent with it.
+    task: Option<(Arc<TaskInfo>, usize)>,
     /// The host's figures in this play.
     pub recap: HostRecap,
 }
@@ -26,9 +27,9 @@ impl Flight {
         }
     }
 
-    /// A task's actions are sent.
-    pub(crate) fn takes_off(&mut self, task: &Arc<TaskInfo>) {
-        self.task = Some(Arc::clone(task));
+    /// A task's actions are sent, and those of so many more.
+    pub(crate) fn takes_off(&mut self, task: &Arc<TaskInfo>, more: usize) {
+        self.task = Some((Arc::clone(task), more));
     }
 
     /// Their end is known.
@@ -48,14 +49,20 @@ impl Drop for Flight {
         if self.recap.host.is_empty() {
             return;
         }
-        if let Some(task) = self.task.take() {
+        if let Some((task, more)) = self.task.take() {
+            let more = match more {
+                0 => String::new(),
+                more => format!("{more} more were sent with it; "),
+            };
             self.recap.failed += 1;
             let end = StepEnd {
                 host: Arc::clone(&self.cx.host),
                 task,
                 status: Status::Failed,
                 msg: Some("stopped by the user while this was under way; it may have run".into()),
-                hint: Some("look at the host, then go on with `--resume`".into()),
+                hint: Some(format!(
+                    "{more}look at the host, then go on with `--resume`"
+                )),
                 attempts: 1,
                 ..StepEnd::default()
             };

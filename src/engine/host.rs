@@ -416,7 +416,8 @@ impl Driver {
             let (target, who) = turn.view.clone();
             let run = Arc::clone(&self.cx.run);
             if let Some(first) = turn.segments.first() {
-                self.flight.takes_off(&first.step.info);
+                self.flight
+                    .takes_off(&first.step.info, turn.segments.len() - 1);
             }
             let replies = run.links.turn(&self.cx, &target, &who, &turn).await;
             self.flight.lands();

@@ -74,7 +74,7 @@ async fn become_with_sudo() {
             right(),
             &["sudo does not allow becoming root", "not in the sudoers"],
         ),
-        ("tty", right(), &["wants a terminal (requiretty)"]),
+        ("tty", right(), &["sudo wants a terminal (requiretty)"]),
     ];
     for (user, password, error) in cases {
         let mut link = Connector::new()

@@ -33,7 +33,7 @@ async fn unreachable_hosts_are_told_apart() {
     check(
         &refused(&to).await,
         Unreachable,
-        &["does not speak SSH within 1 s"],
+        &["the port takes connections but does not speak SSH within 1 s"],
     );
     to.port = Some(talker);
     check(&refused(&to).await, Unreachable, &["is not an SSH server"]);

@@ -16,6 +16,7 @@ mod due;
 mod explain;
 mod fingerprint;
 mod host;
+mod include_vars;
 mod includes;
 mod links;
 mod listing;

@@ -4,7 +4,7 @@
 PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh-server sudo procps \
 	debian-archive-keyring ca-certificates apt-utils dpkg-dev gnupg xz-utils zstd unzip zip \
 	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash \
-	fish tcsh zsh openssl
+	fish tcsh zsh openssl python3-venv
 
 PEERS = ansible-core==2.19.14 pyinfra==3.10.0
 

@@ -288,10 +288,10 @@ impl RunContext {
 
     /// `group_by`: the host at hand goes into a group, which stands below others. Says whether anything is new.
     pub(crate) fn group_by(&self, host: &Arc<str>, group: &str, parents: &[String]) -> bool {
-        let names = std::iter::once(group).chain(parents.iter().map(String::as_str));
-        let changed = names.fold(false, |changed, name| {
-            self.shared.add_to_group(name, Some(host)) || changed
-        });
+        let mut changed = false;
+        for name in std::iter::once(group).chain(parents.iter().map(String::as_str)) {
+            changed |= self.shared.add_to_group(name, Some(host));
+        }
         if changed {
             self.regroup(host, None);
         }

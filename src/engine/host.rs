@@ -311,8 +311,8 @@ impl Driver {
                 !self.over()
             }
             Control::AddHost { name, groups, vars } => {
-                self.cx.run.add_host(&name, &groups, &vars);
-                let mut outcome = Outcome::changed();
+                let mut outcome = Outcome::ok();
+                outcome.changed = self.cx.run.add_host(&name, &groups, &vars);
                 let added = [
                     ("host_name", Value::from(name)),
                     ("groups", groups.into_iter().collect()),
@@ -321,7 +321,15 @@ impl Driver {
                 outcome
                     .data
                     .insert("add_host".into(), Value::from_pairs(added));
-                self.take(StepResult::of(outcome)).await
+                self.decided(outcome).await
+            }
+            Control::GroupBy { group, parents } => {
+                let mut outcome = Outcome::ok();
+                outcome.changed = self.cx.run.group_by(&self.cx.host, &group, &parents);
+                outcome = outcome
+                    .with("add_group", group)
+                    .with("parent_groups", parents.into_iter().collect::<Value>());
+                self.decided(outcome).await
             }
             control => {
                 let place = self.position.walk.place();
@@ -331,6 +339,12 @@ impl Driver {
                 !self.over()
             }
         }
+    }
+
+    /// The outcome of something that the driver itself did.
+    async fn decided(&mut self, outcome: Outcome) -> bool {
+        let result = self.position.framed(&self.cx, StepResult::of(outcome));
+        self.judge_and_take(result, Duration::ZERO).await
     }
 
     /// Publishes the result of a `run_once` task that this host ran for all.
@@ -528,12 +542,10 @@ impl Driver {
     async fn judge_and_take(&mut self, mut result: StepResult, elapsed: Duration) -> bool {
         result.elapsed = elapsed;
         if let Err(error) = judge(&self.cx, &self.position, &mut result) {
-            let mut bad = failed(&error);
-            bad.item = result.item.clone();
-            bad.label = result.label.clone();
-            bad.ignored = result.ignored;
-            bad.no_log = result.no_log;
-            result = bad;
+            let bad = failed(&error);
+            result.outcome.failed = true;
+            result.outcome.msg = bad.outcome.msg;
+            result.hint = bad.hint;
         }
         if self.position.retry_wanted(&self.cx, &result) {
             return self.retry().await;

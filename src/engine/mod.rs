@@ -21,6 +21,7 @@ mod fingerprint;
 mod flight;
 mod guard;
 mod host;
+mod include_vars;
 mod includes;
 mod interrupt;
 mod links;

@@ -189,6 +189,8 @@ impl Position {
                     .into_iter()
                     .flat_map(crate::yaml::Map::iter)
                 {
+                    // A name that is a template may be any.
+                    self.tainted |= crate::yaml::has_template(name);
                     self.state.set(name, Slot::Pending);
                 }
             }
@@ -307,17 +309,8 @@ impl Position {
                 self.state.named_facts = Arc::default();
             }
             Control::Noop => {}
-            Control::GroupBy { group, parents } => {
-                for name in std::iter::once(&group).chain(&parents) {
-                    cx.run.shared.add_to_group(name, Some(&cx.host));
-                }
-                ok.outcome = ok
-                    .outcome
-                    .with("add_group", group)
-                    .with("parent_groups", parents.into_iter().collect::<Value>());
-                ok.outcome.changed = true;
-            }
             Control::AddHost { .. }
+            | Control::GroupBy { .. }
             | Control::Pause(_)
             | Control::Prompt { .. }
             | Control::ResetConnection

@@ -409,7 +409,10 @@ impl Driver {
         if self.interrupted() {
             return false;
         }
-        let ahead = turn::plan(&self.cx, &self.position, &step, &self.cache, &self.looked);
+        // What comes after a guarded change waits until that is confirmed.
+        let alone = self.guarding.is_some();
+        let (cache, looked) = (&self.cache, &self.looked);
+        let ahead = turn::plan(&self.cx, &self.position, &step, cache, looked, alone);
         for (key, planned) in ahead.ready {
             self.ready.entry(key).or_insert(planned);
         }

@@ -211,13 +211,14 @@ struct Planner<'a> {
     guessed: Arc<AtomicBool>,
 }
 
-/// Plans the turn for the step a host stands at (`first`), and as far ahead as can be seen.
+/// Plans the turn for the step a host stands at (`first`), and as far ahead as can be seen, unless it is to stay `alone`.
 pub(crate) fn plan(
     cx: &Arc<HostContext>,
     position: &Position,
     first: &HostStep,
     cache: &Cache,
     looked: &Looked,
+    alone: bool,
 ) -> Ahead {
     let guessed = Arc::new(AtomicBool::new(false));
     let mut position = position.clone();
@@ -240,7 +241,7 @@ pub(crate) fn plan(
     let mut go_on = planner.step(first.clone());
     for _ in 0..HORIZON {
         // What the user has not agreed to yet is not done.
-        if !go_on || cx.run.steps.asking() {
+        if !go_on || alone || cx.run.steps.asking() {
             break;
         }
         go_on = planner.next();

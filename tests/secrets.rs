@@ -1,7 +1,7 @@
 //! Twenty secrets are planted in a run over SSH with sudo; none of them may be found in what it writes, in the process
 //! list, or in what it leaves on a host beside the files that the play puts there. Needs root and openssh-server.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 #[path = "common/sshd.rs"]

@@ -150,6 +150,8 @@ pub struct PackageState {
     pub version: String,
     /// Architecture.
     pub arch: String,
+    /// Whether apt believes that it installed it by itself.
+    pub automatic: bool,
 }
 
 impl PackageState {

@@ -52,9 +52,7 @@ fn digest(host: &str) -> String {
 /// Runs one chunk in a shell of this machine.
 fn shell(folder: &Path, chunk: &Chunk) -> Reply {
     let path = format!("{}:/usr/sbin:/usr/bin", folder.join("bin").display());
-    let script = chunk
-        .script
-        .replace("-d /run/systemd/system", "-d /");
+    let script = chunk.script.replace("-d /run/systemd/system", "-d /");
     let mut child = Command::new("/bin/sh")
         .args(["-c", &script])
         .env_clear()
@@ -173,7 +171,9 @@ fn record(folder: &Path) {
             link(move |_: &Identity, chunk: &Chunk| {
                 let told = shell(&at, chunk);
                 let out = String::from_utf8_lossy(&told.stdout).into_owned();
-                kept.lock().unwrap().insert(chunk.script.clone(), (told.rc, out));
+                kept.lock()
+                    .unwrap()
+                    .insert(chunk.script.clone(), (told.rc, out));
                 Ok(told)
             })
         }));
@@ -189,13 +189,15 @@ fn replay(folder: &Path, hosts: usize) {
     let model = digest("h00000");
     let (ok, changed) = go(job(folder, hosts, move |host| {
         let (answers, model, own) = (Arc::clone(&answers), model.clone(), digest(&host));
-        link(move |_: &Identity, chunk: &Chunk| -> Result<Reply, LinkError> {
-            let (rc, out) = answers.get(&chunk.script).ok_or_else(|| {
-                let first = chunk.script.lines().next().unwrap_or_default();
-                LinkError::new(LinkErrorKind::Protocol, format!("not recorded: {first}"))
-            })?;
-            Ok(reply(*rc, out.replace(&model, &own)))
-        })
+        link(
+            move |_: &Identity, chunk: &Chunk| -> Result<Reply, LinkError> {
+                let (rc, out) = answers.get(&chunk.script).ok_or_else(|| {
+                    let first = chunk.script.lines().next().unwrap_or_default();
+                    LinkError::new(LinkErrorKind::Protocol, format!("not recorded: {first}"))
+                })?;
+                Ok(reply(*rc, out.replace(&model, &own)))
+            },
+        )
     }));
     assert_eq!((ok, changed), (45 * hosts as u64, 0));
     println!("{hosts} hosts, {ok} results");

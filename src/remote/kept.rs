@@ -15,7 +15,9 @@ pub(crate) const READER: &str =
 /// The shell's own script, without comments and indentation: what comes before the first turn, and what after.
 static BOOTSTRAP: std::sync::LazyLock<(String, String)> = std::sync::LazyLock::new(|| {
     let all = include_str!("bootstrap.sh");
-    let (before, after) = all.split_once("# The first turn goes here.\n").unwrap_or((all, ""));
+    let (before, after) = all
+        .split_once("# The first turn goes here.\n")
+        .unwrap_or((all, ""));
     let dense = |text: &str| {
         text.lines()
             .map(str::trim)

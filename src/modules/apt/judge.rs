@@ -237,11 +237,7 @@ impl Task {
     }
 
     /// Packages that came as a dependency and are now wanted for themselves.
-    fn mark(
-        &self,
-        wanted: &[Wanted],
-        packages: &HashMap<String, Installed>,
-    ) -> Option<Action> {
+    fn mark(&self, wanted: &[Wanted], packages: &HashMap<String, Installed>) -> Option<Action> {
         if self.check {
             return None;
         }

@@ -86,7 +86,8 @@ mp_apt() {
 "#;
 
 /// When the package lists were last fetched, in seconds since 1970, or 0.
-const FETCHED: &str = "f=/var/lib/apt/periodic/update-success-stamp; [ -e $f ] || f=/var/lib/apt/lists
+const FETCHED: &str =
+    "f=/var/lib/apt/periodic/update-success-stamp; [ -e $f ] || f=/var/lib/apt/lists
 stat -c %Y $f 2>/dev/null || echo 0";
 
 /// When the package lists were last fetched, and the host's time: two lines.

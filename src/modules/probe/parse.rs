@@ -137,12 +137,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn paths(
-        &mut self,
-        batch: &Batch<'a>,
-        cursor: &mut Cursor,
-        mark: &str,
-    ) -> Result<(), String> {
+    fn paths(&mut self, batch: &Batch<'a>, cursor: &mut Cursor, mark: &str) -> Result<(), String> {
         for (question, groups) in &batch.questions {
             let paths = batch.paths(groups);
             if *question == Question::Expand {

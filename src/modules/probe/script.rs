@@ -250,9 +250,14 @@ fn packages(layout: &Layout, text: &mut String) {
             sh::join(names)
         );
         // Which of them apt believes it installed by itself.
-        let stems = names.iter().map(|name| name.split(':').next().unwrap_or(name));
+        let stems = names
+            .iter()
+            .map(|name| name.split(':').next().unwrap_or(name));
         let stems: String = stems.map(|name| format!(" -e 'Package: {name}'")).collect();
-        let _ = writeln!(text, "grep -sFx -A3{stems} /var/lib/apt/extended_states\necho '='");
+        let _ = writeln!(
+            text,
+            "grep -sFx -A3{stems} /var/lib/apt/extended_states\necho '='"
+        );
     }
 }
 

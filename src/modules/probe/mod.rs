@@ -229,7 +229,7 @@ pub enum Answer {
         rc: i32,
         /// Standard output.
         stdout: Arc<[u8]>,
-        /// Standard error.
+        /// Standard error, without the ends of lines at its end.
         stderr: Arc<[u8]>,
     },
     /// It could not be asked, e.g. permission denied on a parent directory.

@@ -203,7 +203,7 @@ fn bytes_pass_unchanged_and_limits_hold() {
             panic!("{:?}", seen.get(&probes[8]));
         };
         assert_eq!(&stdout[..], b"out\0");
-        assert_eq!(&stderr[..], b"it's bad\n");
+        assert_eq!(&stderr[..], b"it's bad");
         assert!(seen.script("if then").unwrap().0 != 0);
         assert_eq!(seen.script("echo fine"), Some((0, &b"fine\n"[..])));
     }

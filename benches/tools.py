@@ -111,7 +111,7 @@ def paired(tools, rounds, hosts, forget):
                     if kind == "first":
                         forget()
                     cost = tool.measure(hosts)
-                except RuntimeError as why:
+                except (OSError, RuntimeError) as why:
                     print(f"{tool.name} is left out: {why}", flush=True)
                     left.append(tool)
                     continue

@@ -186,6 +186,7 @@ async fn file_key(
             return Ok(false);
         }
     };
+    crate::secrets::learn(&key);
     let container = container(&key);
     let locked = encrypted(&key, container.as_ref().map(|body| body.as_slice()));
     if locked && with.passphrase.is_none() {

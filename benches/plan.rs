@@ -123,7 +123,7 @@ fn job(
         inventory_path: None,
         host_vars: HashMap::new(),
         facts: HashMap::new(),
-        stop: Arc::default(),
+        stop: Default::default(),
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) struct HostArgs {
     /// Inventory: YAML or INI file, program, folder of them, or `host,host,`; several are read as one
     #[arg(default_value = "inventory.yaml")]
     pub inventory: Vec<PathBuf>,
-    /// Playbook; by default playbooks/site.yml here, else the bundled one
+    /// Playbook, a file or a bundled one; by default playbooks/site.yml here, else the bundled one
     #[arg(short = 'p', long)]
     pub playbook: Option<PathBuf>,
     /// Only these hosts: names, groups or patterns
@@ -174,10 +174,13 @@ impl HostArgs {
     /// The playbook to run: as given, beside the inventory, here, or the bundled one.
     pub(super) fn playbook_path(&self) -> Result<PathBuf> {
         if let Some(path) = &self.playbook {
-            if !path.exists() {
-                bail!("there is no playbook {}", path.display());
+            if path.exists() {
+                return Ok(path.clone());
             }
-            return Ok(path.clone());
+            if bundle::has(path) {
+                return bundle::unpacked().map(|dir| dir.join(path));
+            }
+            bail!("there is no playbook {}", path.display());
         }
         let beside = self
             .main_inventory()

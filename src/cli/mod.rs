@@ -11,12 +11,15 @@ mod common;
 mod doc;
 mod exec;
 mod explain;
+mod hosts;
 mod init;
 mod lab;
 mod lint;
 mod run;
+mod sealed_files;
 mod service;
 mod vault;
+mod vault_command;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -72,6 +75,10 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show every definition of a host's variable, which one wins, and where each stands
     Explain(explain::ExplainArgs),
+    /// Show, trust and forget the keys that hosts identify themselves with
+    Hosts(hosts::HostsArgs),
+    /// Write and read files and values that only a password opens, as `ansible-vault` does
+    Vault(vault_command::VaultCommand),
     /// Disposable hosts to try playbooks on (Linux, root)
     Lab(lab::LabArgs),
 }
@@ -80,8 +87,12 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
-    if std::path::Path::new(&name).file_name() == Some("ansible-playbook".as_ref()) {
+    let name = std::path::Path::new(&name).file_name();
+    if name == Some("ansible-playbook".as_ref()) {
         return ansible_playbook::main();
+    }
+    if name == Some("ansible-vault".as_ref()) {
+        return vault_command::main();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -107,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Doc(args) => doc::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Hosts(args) => hosts::run(&args),
+        Command::Vault(args) => vault_command::run(args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| common::fail(&error))

@@ -1,15 +1,12 @@
 //! Options that say where vault passwords come from.
 
-use crate::vault::Vault;
+use crate::vault::{DEFAULT, Labelled, Vault};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
-
-/// The label of a password that has none of its own.
-const DEFAULT: &str = "default";
 
 /// Where vault passwords come from.
 #[derive(Debug, Args, Default)]
@@ -42,17 +39,14 @@ impl VaultArgs {
 
     /// Reads and asks for the passwords.
     pub(super) fn open(&self) -> Result<Vault> {
+        self.gather(Asking::Known).map(Vault::new)
+    }
+
+    /// The passwords, in the order in which they are tried.
+    pub(super) fn gather(&self, asking: Asking) -> Result<Vec<Labelled>> {
         let mut passwords = Vec::new();
         for id in &self.vault_id {
-            // The label ends at the last `@` before a path, but paths rarely hold one: the first, as in Ansible.
-            let (label, source) = id.split_once('@').unwrap_or((DEFAULT, id));
-            let label = if label.is_empty() { DEFAULT } else { label };
-            let password = if source == "prompt" {
-                ask(&format!("Vault password ({label}): "))?
-            } else {
-                read(Path::new(source), Some(label))?
-            };
-            passwords.push((label.to_owned(), password));
+            passwords.push(identity(id, asking)?);
         }
         let mut files = self.vault_password_file.clone();
         if let Some(file) = std::env::var_os("ANSIBLE_VAULT_PASSWORD_FILE").map(PathBuf::from)
@@ -65,14 +59,45 @@ impl VaultArgs {
             passwords.push((DEFAULT.to_owned(), read(file, None)?));
         }
         if self.ask_vault_pass {
-            passwords.push((DEFAULT.to_owned(), ask("Vault password: ")?));
+            passwords.push((DEFAULT.to_owned(), ask(None, asking)?));
         }
-        Ok(Vault::new(passwords))
+        Ok(passwords)
+    }
+
+    /// The same, and the user is asked when nothing says where a password comes from.
+    pub(super) fn gather_or_ask(&self, asking: Asking) -> Result<Vec<Labelled>> {
+        let passwords = self.gather(asking)?;
+        if passwords.is_empty() {
+            return Ok(vec![(DEFAULT.to_owned(), ask(None, asking)?)]);
+        }
+        Ok(passwords)
     }
 }
 
+/// What a password that is asked for is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// One that is in use.
+    Known,
+    /// A new one: it is asked for twice.
+    New,
+}
+
+/// The password of `LABEL@FILE`, `LABEL@prompt`, `FILE` or `prompt`.
+pub(super) fn identity(id: &str, asking: Asking) -> Result<Labelled> {
+    // The label ends at the last `@` before a path, but paths rarely hold one: the first, as in Ansible.
+    let (label, source) = id.split_once('@').unwrap_or((DEFAULT, id));
+    let label = if label.is_empty() { DEFAULT } else { label };
+    let password = if source == "prompt" {
+        ask(Some(label), asking)?
+    } else {
+        read(Path::new(source), Some(label))?
+    };
+    Ok((label.to_owned(), password))
+}
+
 /// A password from a file, or from what a program prints; programs whose name ends in `-client` are told the label.
-fn read(path: &Path, label: Option<&str>) -> Result<Zeroizing<String>> {
+pub(super) fn read(path: &Path, label: Option<&str>) -> Result<Zeroizing<String>> {
     let shown = path.display();
     let path = match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -117,11 +142,26 @@ fn read(path: &Path, label: Option<&str>) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn ask(prompt: &str) -> Result<Zeroizing<String>> {
-    let text = rpassword::prompt_password(prompt)
-        .context("failed to ask for the vault password (there is no terminal)")?;
+/// Asks on the terminal, for a new password twice.
+fn ask(label: Option<&str>, asking: Asking) -> Result<Zeroizing<String>> {
+    let label = label.map(|label| format!(" ({label})")).unwrap_or_default();
+    let prompt = |what: &str| {
+        rpassword::prompt_password(format!("{what}{label}: "))
+            .map(Zeroizing::new)
+            .context("failed to ask for the vault password (there is no terminal)")
+    };
+    let text = match asking {
+        Asking::Known => prompt("Vault password")?,
+        Asking::New => {
+            let text = prompt("New Vault password")?;
+            if *prompt("Confirm new Vault password")? != *text {
+                bail!("the two passwords are not the same");
+            }
+            text
+        }
+    };
     if text.is_empty() {
         bail!("the vault password is empty");
     }
-    Ok(Zeroizing::new(text))
+    Ok(text)
 }

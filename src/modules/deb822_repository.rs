@@ -85,7 +85,8 @@ impl Module for Deb822Repository {
         &SPEC
     }
 
-    fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+        super::download::check("signed_by", &args.text("signed_by"), false, controller)?;
         let slug = slug(&args.text("name"));
         let file = format!("/etc/apt/sources.list.d/{slug}.sources");
         if args.text("state") == "absent" {
@@ -270,7 +271,7 @@ impl Source {
             ..Attrs::default()
         };
         let payload = crate::remote::Payload::Bytes(key.bytes.clone().into());
-        let from = super::write::Source::Payload(payload, key.bytes.len() as u64);
+        let from = super::write::Source::Payload(payload);
         let mut write = super::write::Write::new(&key.path, from, &attrs, old);
         write.before = format!("[ -d {KEYRINGS} ] || mkdir -m 755 {KEYRINGS} || exit\n");
         Ok(Some(write.chunk()?))

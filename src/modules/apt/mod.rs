@@ -47,6 +47,9 @@ impl Module for Apt {
     }
 
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+        for deb in args.strings("deb") {
+            super::download::check("deb", &deb, false, controller)?;
+        }
         Ok(Box::new(Task::new(args, controller.check_mode())?))
     }
 }
@@ -268,12 +271,6 @@ impl Step for Task {
         probes.extend(patterns.map(Probe::Script));
         if self.update || self.state != "absent" {
             probes.push(Probe::Script(script::stamps()));
-        }
-        if matches!(self.state.as_str(), "present" | "latest") && !self.check {
-            let names: Vec<&str> = self.wanted.iter().map(|one| one.name.as_str()).collect();
-            if !names.is_empty() && self.patterns().next().is_none() {
-                probes.push(Probe::Script(script::automatic(names.into_iter())));
-            }
         }
         probes
     }

@@ -3,10 +3,11 @@
 //! An armoured text is `$ANSIBLE_VAULT;1.1;AES256` (or `1.2` with a label behind the cipher) and lines of hexadecimal: salt, MAC and
 //! ciphertext. Keys come from PBKDF2-HMAC-SHA256, the cipher is AES-256 in counter mode, the MAC is HMAC-SHA256 over the ciphertext.
 
+mod sealed;
+
 use crate::diag::{Diagnostic, Source, Span};
-use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use crate::secrets;
+use sealed::Sealed;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +16,36 @@ use zeroize::Zeroizing;
 /// How an armoured text begins.
 pub const HEAD: &str = "$ANSIBLE_VAULT;";
 
-/// Rounds of the key derivation.
-const ROUNDS: u32 = 10_000;
+/// The label of a password that has none of its own.
+pub const DEFAULT: &str = "default";
 
-type Cipher = ctr::Ctr128BE<aes::Aes256>;
+/// A password and its label.
+pub type Labelled = (String, Zeroizing<String>);
+
+/// What was opened: the plain bytes, the password that did it, and the label that stands in the text, if one does.
+pub struct Opened<'a> {
+    /// The plain bytes.
+    pub plain: Zeroizing<Vec<u8>>,
+    /// The password.
+    pub password: &'a Labelled,
+    /// The label.
+    pub label: Option<String>,
+}
+
+/// Encrypts bytes into an armoured text. A label of its own is written into the first line, as in Ansible.
+///
+/// # Errors
+/// In words, when the system has no random numbers, or the label cannot stand in the first line.
+pub fn seal(plain: &[u8], password: &str, label: Option<&str>) -> Result<String, String> {
+    let label = label.filter(|label| *label != DEFAULT);
+    if let Some(label) = label.filter(|label| label.contains([';', '\n', '\r'])) {
+        return Err(format!(
+            "the label `{}` cannot be written into a vault",
+            label.escape_debug()
+        ));
+    }
+    Ok(Sealed::seal(plain, password.as_bytes(), label)?.to_string())
+}
 
 /// Passwords by label, in the order in which they are tried. Clones share them.
 #[derive(Clone, Default)]
@@ -28,7 +55,7 @@ pub struct Vault {
 
 #[derive(Default)]
 struct Inner {
-    passwords: Vec<(String, Zeroizing<String>)>,
+    passwords: Vec<Labelled>,
     /// What was opened already: deriving keys is slow on purpose.
     opened: Mutex<HashMap<String, Arc<Zeroizing<Vec<u8>>>>>,
 }
@@ -42,13 +69,22 @@ impl std::fmt::Debug for Vault {
 impl Vault {
     /// With these passwords, each with its label (`default` when it has none of its own).
     #[must_use]
-    pub fn new(passwords: Vec<(String, Zeroizing<String>)>) -> Self {
+    pub fn new(passwords: Vec<Labelled>) -> Self {
+        for (_, password) in &passwords {
+            secrets::learn(password);
+        }
         Self {
             inner: Arc::new(Inner {
                 passwords,
                 opened: Mutex::default(),
             }),
         }
+    }
+
+    /// The passwords.
+    #[must_use]
+    pub fn passwords(&self) -> &[Labelled] {
+        &self.inner.passwords
     }
 
     /// The plain bytes of an armoured text.
@@ -63,6 +99,16 @@ impl Vault {
         if let Some(known) = opened().get(armoured) {
             return Ok(Arc::clone(known));
         }
+        let plain = Arc::new(self.unseal(armoured)?.plain);
+        opened().insert(armoured.to_owned(), Arc::clone(&plain));
+        Ok(plain)
+    }
+
+    /// Opens an armoured text, and says with which password.
+    ///
+    /// # Errors
+    /// As [`Vault::decrypt`].
+    pub fn unseal(&self, armoured: &str) -> Result<Opened<'_>, String> {
         let sealed = Sealed::parse(armoured)?;
         if self.inner.passwords.is_empty() {
             return Err("it is encrypted, and there is no vault password".into());
@@ -73,11 +119,13 @@ impl Vault {
             .passwords
             .iter()
             .partition(|(label, _)| fits(label));
-        for (_, password) in first.into_iter().chain(others) {
-            if let Some(plain) = sealed.open(password.as_bytes())? {
-                let plain = Arc::new(plain);
-                opened().insert(armoured.to_owned(), Arc::clone(&plain));
-                return Ok(plain);
+        for password in first.into_iter().chain(others) {
+            if let Some(plain) = sealed.open(password.1.as_bytes())? {
+                return Ok(Opened {
+                    plain,
+                    password,
+                    label: sealed.label,
+                });
             }
         }
         let label = sealed
@@ -89,11 +137,17 @@ impl Vault {
         ))
     }
 
-    /// The plain text of an armoured value.
+    /// The plain text of an armoured value, which is known as a secret from now on.
     ///
     /// # Errors
     /// As [`Vault::decrypt`], or when it is not UTF-8.
     pub fn text(&self, armoured: &str) -> Result<String, String> {
+        let text = self.plain(armoured)?;
+        secrets::learn(&text);
+        Ok(text)
+    }
+
+    fn plain(&self, armoured: &str) -> Result<String, String> {
         let plain = self.decrypt(armoured)?;
         std::str::from_utf8(&plain)
             .map(str::to_owned)
@@ -109,7 +163,11 @@ impl Vault {
             return Ok(bytes);
         }
         let armoured = String::from_utf8(bytes).map_err(|_| "it is no vault file".to_owned())?;
-        self.decrypt(&armoured).map(|plain| plain.to_vec())
+        let plain = self.decrypt(&armoured)?;
+        if let Ok(text) = std::str::from_utf8(&plain) {
+            secrets::learn(text);
+        }
+        Ok(plain.to_vec())
     }
 
     /// A file as source of a tree. Errors in what was encrypted have their place, but do not show the text.
@@ -123,7 +181,8 @@ impl Vault {
         if !text.starts_with(HEAD) {
             return Ok(Source::new(name, text));
         }
-        match self.text(&text) {
+        // Not all of it is secret; who reads it as variables makes those known.
+        match self.plain(&text) {
             Ok(plain) => Ok(Source::secret(name, plain)),
             Err(why) => {
                 let span = Span::head(&Source::new(name, text));
@@ -132,85 +191,6 @@ impl Vault {
             }
         }
     }
-}
-
-/// An armoured text taken apart.
-struct Sealed {
-    label: Option<String>,
-    salt: Vec<u8>,
-    mac: Vec<u8>,
-    ciphertext: Vec<u8>,
-}
-
-impl Sealed {
-    fn parse(armoured: &str) -> Result<Self, String> {
-        let mut lines = armoured.lines().map(str::trim);
-        let head: Vec<&str> = lines.next().unwrap_or_default().split(';').collect();
-        let (cipher, label) = match head[..] {
-            ["$ANSIBLE_VAULT", "1.0" | "1.1", cipher, ..] => (cipher, None),
-            ["$ANSIBLE_VAULT", "1.2", cipher, label] => (cipher, Some(label.to_owned())),
-            _ => return Err("the first line is not that of a vault".into()),
-        };
-        if cipher != "AES256" {
-            return Err(format!(
-                "the vault's cipher `{cipher}` is not supported, only AES256"
-            ));
-        }
-        let broken = || "the vault is damaged: its text is not what was encrypted".to_owned();
-        let body: String = lines.collect();
-        let inner = unhex(body.as_bytes()).ok_or_else(broken)?;
-        let parts: Option<Vec<Vec<u8>>> = inner.split(|byte| *byte == b'\n').map(unhex).collect();
-        let Ok([salt, mac, ciphertext]) = <[Vec<u8>; 3]>::try_from(parts.ok_or_else(broken)?)
-        else {
-            return Err(broken());
-        };
-        Ok(Self {
-            label,
-            salt,
-            mac,
-            ciphertext,
-        })
-    }
-
-    /// The plain bytes; `None` when the password is another one.
-    fn open(&self, password: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
-        let mut keys = Zeroizing::new([0u8; 80]);
-        pbkdf2::pbkdf2_hmac::<Sha256>(password, &self.salt, ROUNDS, &mut *keys);
-        let (key, rest) = keys.split_at(32);
-        let (mac_key, iv) = rest.split_at(32);
-        let internal = |_| "the vault's keys have the wrong length".to_owned();
-        let mut mac = Hmac::<Sha256>::new_from_slice(mac_key)
-            .map_err(|_| "the vault's keys have the wrong length".to_owned())?;
-        mac.update(&self.ciphertext);
-        if mac.verify_slice(&self.mac).is_err() {
-            return Ok(None);
-        }
-        let mut plain = Zeroizing::new(self.ciphertext.clone());
-        let mut cipher = Cipher::new_from_slices(key, iv).map_err(internal)?;
-        cipher.apply_keystream(&mut plain);
-        // PKCS#7: the last byte says how many were added.
-        let padding = usize::from(plain.last().copied().unwrap_or_default());
-        if padding == 0 || padding > 16 || padding > plain.len() {
-            return Err("the vault is damaged: its padding is wrong".into());
-        }
-        let length = plain.len() - padding;
-        plain.truncate(length);
-        Ok(Some(plain))
-    }
-}
-
-fn unhex(text: &[u8]) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|n| u8::try_from(n).ok())
-    };
-    text.chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
 }
 
 #[cfg(test)]
@@ -263,5 +243,28 @@ mod tests {
         text.pop();
         text.push(last);
         assert!(right.text(&text).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_opens_again() {
+        for plain in [&b""[..], b"x", b"sixteen bytes ok", &[0u8, 255].repeat(500)] {
+            for label in [None, Some("default"), Some("prod")] {
+                let armoured = seal(plain, "pass w\u{f6}rd", label).unwrap();
+                let head = armoured.lines().next().unwrap();
+                match label {
+                    Some("prod") => assert_eq!(head, "$ANSIBLE_VAULT;1.2;AES256;prod"),
+                    _ => assert_eq!(head, "$ANSIBLE_VAULT;1.1;AES256"),
+                }
+                assert!(armoured.ends_with('\n') && armoured.lines().all(|line| line.len() <= 80));
+                let vault = vault(&[("a", "wrong"), ("b", "pass w\u{f6}rd")]);
+                let opened = vault.unseal(&armoured).unwrap();
+                assert_eq!(
+                    (&opened.plain[..], opened.password.0.as_str()),
+                    (plain, "b")
+                );
+                assert_ne!(armoured, seal(plain, "pass w\u{f6}rd", label).unwrap());
+            }
+        }
+        assert!(seal(b"", "p", Some("a;b")).is_err());
     }
 }

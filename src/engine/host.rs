@@ -120,6 +120,9 @@ impl Driver {
             self.left = Left::Interrupted;
             return false;
         }
+        for gift in self.cx.run.shared.given(&self.cx.host) {
+            self.position.state.accept(gift);
+        }
         let Some(key) = self.position.approach(&self.cx) else {
             return false;
         };
@@ -642,7 +645,10 @@ impl Driver {
         for name in unknown_handlers {
             self.cx.run.emit(Event::Warning {
                 host: Some(Arc::clone(&self.cx.host)),
-                text: format!("{}: no handler is called `{name}`", progress.info.place),
+                text: format!(
+                    "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list ({})",
+                    progress.info.place
+                ),
             });
         }
         if matches!(

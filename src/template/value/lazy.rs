@@ -147,6 +147,9 @@ impl Object for ScopeMap {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.names().into_iter().map(Value::from).collect())
+        // These two hold everything over again, without end.
+        let names = self.0.names().into_iter();
+        let names = names.filter(|name| !matches!(name.as_str(), "hostvars" | "vars"));
+        Enumerator::Values(names.map(Value::from).collect())
     }
 }

@@ -3,11 +3,12 @@
 use super::vault::VaultArgs;
 use super::{bundle, exit};
 use crate::diag::Diagnostic;
-use crate::engine::{ConnectionDefaults, Connector, Options};
+use crate::engine::{ConnectionDefaults, Connector, Interrupt, Options};
 use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
 use crate::remote::{self, HostKeyChecking, Secret};
+use crate::secrets::mask;
 use crate::vault::Vault;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
@@ -15,7 +16,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 /// Several diagnostics as one error.
@@ -38,14 +38,15 @@ pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut err = std::io::stderr().lock();
     // Nobody is left to tell when stderr is gone.
-    let _ = if let Some(Diagnostics(all)) = error.downcast_ref() {
+    let text = if let Some(Diagnostics(all)) = error.downcast_ref() {
         let texts: Vec<String> = all.iter().map(|d| d.render(color)).collect();
-        writeln!(err, "{}", texts.join("\n\n"))
+        texts.join("\n\n")
     } else if let Some(diagnostic) = error.downcast_ref::<Diagnostic>() {
-        writeln!(err, "{}", diagnostic.render(color))
+        diagnostic.render(color)
     } else {
-        writeln!(err, "error: {error:#}")
+        format!("error: {error:#}")
     };
+    let _ = writeln!(err, "{}", mask(&text));
     ExitCode::from(exit::BAD_INPUT)
 }
 
@@ -56,7 +57,7 @@ pub(super) fn logging() {
         EnvFilter::try_from_env("MINI_PLAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| crate::secrets::Stderr)
         .without_time()
         .init();
 }
@@ -78,7 +79,7 @@ pub(super) struct HostArgs {
     /// Inventory: YAML or INI file, program, folder of them, or `host,host,`; several are read as one
     #[arg(default_value = "inventory.yaml")]
     pub inventory: Vec<PathBuf>,
-    /// Playbook; by default playbooks/site.yml here, else the bundled one
+    /// Playbook, a file or a bundled one; by default playbooks/site.yml here, else the bundled one
     #[arg(short = 'p', long)]
     pub playbook: Option<PathBuf>,
     /// Only these hosts: names, groups or patterns
@@ -175,10 +176,13 @@ impl HostArgs {
     /// The playbook to run: as given, beside the inventory, here, or the bundled one.
     pub(super) fn playbook_path(&self) -> Result<PathBuf> {
         if let Some(path) = &self.playbook {
-            if !path.exists() {
-                bail!("there is no playbook {}", path.display());
+            if path.exists() {
+                return Ok(path.clone());
             }
-            return Ok(path.clone());
+            if bundle::has(path) {
+                return bundle::unpacked().map(|dir| dir.join(path));
+            }
+            bail!("there is no playbook {}", path.display());
         }
         let beside = self
             .main_inventory()
@@ -297,7 +301,7 @@ pub(super) fn load_playbook(path: &Path, options: &LoadOptions) -> Result<Playbo
     let mut err = std::io::stderr().lock();
     for note in &playbook.notes {
         // Notes are a courtesy; the run goes on without a reader.
-        let _ = writeln!(err, "{}", note.render(color));
+        let _ = writeln!(err, "{}", mask(&note.render(color)));
     }
     Ok(playbook)
 }
@@ -319,23 +323,24 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("failed to start the runtime")
 }
 
-/// Sets the flag at the first Ctrl-C, ends the program at the second.
-pub(super) fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let count = AtomicU8::new(0);
+/// At the first Ctrl-C a run finishes what it is at, at the second it stops now. A third ends the program, should that hang.
+pub(super) fn stop_on_interrupt() -> Interrupt {
+    let stop = Interrupt::default();
+    let wish = stop.clone();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if count.fetch_add(1, Ordering::Relaxed) > 0 {
+            if wish.is_now() {
                 std::process::exit(exit::INTERRUPTED.into());
             }
-            flag.store(true, Ordering::Relaxed);
-            let mut err = std::io::stderr().lock();
-            // The run stops whether or not this can be read.
-            let _ = writeln!(
-                err,
+            let text = if wish.wanted() {
+                wish.now();
+                "interrupted: stopping now; what was running on the hosts may go on there"
+            } else {
+                wish.finish();
                 "interrupted: finishing what is running; once more to stop now"
-            );
+            };
+            // The run stops whether or not this can be read.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     });
     stop

@@ -6,7 +6,8 @@ use super::prepare::{text, var};
 use super::turn::Turn;
 use crate::modules::args::to_bool;
 use crate::remote::{
-    Boxed, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply, Secret, Stats, Target,
+    BecomePassword, Boxed, Chunk, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply,
+    Secret, Stats, Target,
 };
 use crate::report::Event;
 use crate::template::TemplateError;
@@ -124,6 +125,11 @@ impl Links {
                 Err(held) => result = Err(held),
             }
         }
+        if let (Err(error), Some(_)) = (&mut result, lock)
+            && !error.ended.is_empty()
+        {
+            error.ended.remove(0);
+        }
         self.note(target, link.stats());
         if let Err(error) = &result
             && matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Protocol)
@@ -133,6 +139,24 @@ impl Links {
             link.close().await;
         }
         result
+    }
+
+    /// Runs a chunk over a connection of its own: whether a host still lets us in. The one in use is left alone.
+    pub(crate) async fn anew(
+        &self,
+        cx: &HostContext,
+        target: &Arc<str>,
+        (who, password): (&Identity, BecomePassword),
+        chunk: Chunk,
+    ) -> Result<Reply, LinkError> {
+        let described = self
+            .describe(cx, target)
+            .map_err(|error| LinkError::new(LinkErrorKind::Unreachable, error.to_string()))?;
+        let mut link = (self.connector)(described).await?;
+        link.set_become_password(who, password);
+        let replies = link.turn(who, vec![chunk]).await;
+        link.close().await;
+        Ok(replies?.pop().unwrap_or_default())
     }
 
     /// What the line of a host cost, all connections together.

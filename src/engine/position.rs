@@ -229,7 +229,8 @@ impl Position {
     pub(crate) fn start_at(&mut self, cx: &HostContext, start: &StartAt) {
         let gather = self.walk.take_gather();
         while let Some(stop) = self.walk.stop() {
-            if start.is(&stop.task, &stop.chain) && control::selected(cx, self, &stop) {
+            let right = start.is(&stop.task, &stop.chain);
+            if right && (!start.minds_tags() || control::selected(cx, self, &stop)) {
                 break;
             }
             self.walk.leave();

@@ -4,6 +4,7 @@ use super::background::{Status, Timed};
 use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
+use super::guard::{Guard, Guarded};
 use super::position::{Key, Position, Progress};
 use super::result::StepResult;
 use super::walk::Stop;
@@ -56,6 +57,8 @@ pub(crate) struct HostStep {
     pub password: BecomePassword,
     /// Prefix of its action scripts: the environment.
     pub env: String,
+    /// What its change waits for.
+    pub guard: Option<Guard>,
     /// Limit of each action.
     pub timeout: Option<Duration>,
     /// The loop's items, if it is one of a loop.
@@ -194,6 +197,8 @@ impl Position {
             place: task.span.to_string(),
             role: stop.chain.role.as_ref().map(|used| used.role.name.clone()),
             handler: stop.handler,
+            play: cx.index,
+            start: self.walk.is_fixed(),
         });
         Progress {
             stop,
@@ -304,6 +309,10 @@ impl Position {
             timeout = [timeout, timed.limit()].into_iter().flatten().min();
             step = Arc::new(timed);
         }
+        let guard = task.confirm.map(Guard::new);
+        if let Some(guard) = &guard {
+            step = Arc::new(Guarded::new(step, guard.clone()));
+        }
         Ok(Prepared::Host(Box::new(HostStep {
             key: self.key(),
             info: self
@@ -316,18 +325,20 @@ impl Position {
             who,
             password,
             env: exports(&controller.environment),
-            timeout,
-            check: controller.check,
-            diff: controller.diff,
-            barrier: task
-                .failed_when
-                .as_ref()
-                .is_some_and(|list| !literally_false(list))
+            barrier: guard.is_some()
+                || task
+                    .failed_when
+                    .as_ref()
+                    .is_some_and(|list| !literally_false(list))
                 || !task.until.is_empty()
                 || task
                     .looped
                     .as_ref()
                     .is_some_and(|l| !l.break_when.is_empty()),
+            guard,
+            timeout,
+            check: controller.check,
+            diff: controller.diff,
             module: spec.name,
             items: self.progress.as_ref().and_then(|p| p.items.clone()),
             frame,

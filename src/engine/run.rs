@@ -1,8 +1,9 @@
 //! A run: plays in order, events, the summary.
 
 use super::context::{Options, RunContext};
-use super::host::{Back, Left};
+use super::host::Left;
 use super::includes::Includes;
+use super::interrupt::Interrupt;
 use super::links::{ConnectionDefaults, Connector, Links};
 use super::listing::StartAt;
 use super::play::{Carried, run_play};
@@ -21,7 +22,6 @@ use minijinja::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -47,8 +47,8 @@ pub struct Run {
     pub host_vars: HashMap<String, VarMap>,
     /// Facts of hosts that are known beforehand.
     pub facts: HashMap<String, IndexMap<String, Value>>,
-    /// Set to stop: running actions finish, no more are started.
-    pub stop: Arc<AtomicBool>,
+    /// The user's wish to stop.
+    pub stop: Interrupt,
 }
 
 /// How a run ended.
@@ -85,6 +85,7 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
         context.shared.publish(&host, &state);
         carried.states.insert(host, state);
     }
+    super::resume::check(&context)?;
     let started = Instant::now();
     let names = context.inventory.host_names();
     context.emit(Event::RunStart {
@@ -94,12 +95,12 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
     });
     let mut outcome = Ok(());
     for index in 0..context.plays.len() {
-        let mut told = |back: Back| {
-            summary.failed |= back.left == Left::Failed;
-            summary.unreachable |= back.left == Left::Unreachable;
-            let line = context.links.stats(&back.recap.host);
-            let total = recap.entry(back.recap.host.clone()).or_default();
-            add(total, &back.recap);
+        let mut told = |one: &HostRecap, left: Left| {
+            summary.failed |= left == Left::Failed;
+            summary.unreachable |= left == Left::Unreachable;
+            let line = context.links.stats(&one.host);
+            let total = recap.entry(one.host.clone()).or_default();
+            add(total, one);
             total.seconds = started.elapsed().as_secs_f64();
             (total.turns, total.up, total.down) = (line.turns, line.up, line.down);
         };
@@ -116,7 +117,11 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
             ),
         );
     }
-    context.links.close().await;
+    tokio::select! {
+        () = context.links.close() => {}
+        // The hosts' shells end when the process lets go of their lines.
+        () = context.stop.until_now() => {}
+    }
     summary.interrupted = carried.interrupted;
     recap.sort_by_key(|host, _| names.iter().position(|name| name == host));
     summary.recap = recap.into_values().collect();
@@ -249,7 +254,12 @@ impl RunContext {
             }
         });
         match read.await {
-            Ok(Ok(line)) => Ok(line),
+            Ok(Ok(line)) => {
+                if !echo {
+                    crate::secrets::learn(&line);
+                }
+                Ok(line)
+            }
             Ok(Err(why)) => Err(why.to_string()),
             Err(why) => Err(why.to_string()),
         }

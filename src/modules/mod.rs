@@ -23,6 +23,7 @@ mod copy_tree;
 mod cron;
 mod deb822_repository;
 mod debconf;
+mod download;
 mod edit;
 mod fetch;
 mod fetch_file;
@@ -142,6 +143,8 @@ pub struct Param {
     pub doc: &'static str,
     /// Whether Ansible has it and we refuse it (an error that says so).
     pub unsupported: bool,
+    /// Whether its value is a secret.
+    pub secret: bool,
 }
 
 impl Param {
@@ -157,7 +160,15 @@ impl Param {
             choices: &[],
             doc,
             unsupported: false,
+            secret: false,
         }
+    }
+
+    /// The same; its value is masked wherever it would be shown.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
     }
 
     /// The same, required.

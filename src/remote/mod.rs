@@ -14,6 +14,8 @@ mod queue;
 mod shells;
 mod ssh;
 
+pub use ssh::{Shown, Standing};
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -28,10 +30,12 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Secret(zeroize::Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a secret text.
+    /// Wraps a secret text, and makes it known as one.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(zeroize::Zeroizing::new(text.into()))
+        let text = zeroize::Zeroizing::new(text.into());
+        crate::secrets::learn(&text);
+        Self(text)
     }
 
     /// The text itself: only for the wire.
@@ -218,6 +222,10 @@ pub struct LinkError {
     pub message: String,
     /// What to do about it, one sentence.
     pub hint: Option<String>,
+    /// Replies of the turn's chunks that had ended before the line broke.
+    pub ended: Vec<Reply>,
+    /// Whether the host may have begun with the chunks that follow those.
+    pub begun: bool,
 }
 
 /// Classes of faults of a link.
@@ -254,6 +262,8 @@ impl LinkError {
             kind,
             message: message.into(),
             hint: None,
+            ended: Vec::new(),
+            begun: false,
         }
     }
 
@@ -297,6 +307,22 @@ impl Connector {
             return Ok(actor::start(shells, counters));
         }
         self.ssh.connect(target).await
+    }
+
+    /// The key that a host shows, and what is known of it. Nobody logs in.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn look(&self, target: &Target) -> Result<Shown, LinkError> {
+        self.ssh.look(target).await
+    }
+
+    /// Takes a host's keys out of the user's known_hosts files; what was removed, a line each.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn forget(&self, target: &Target) -> Result<Vec<String>, LinkError> {
+        self.ssh.forget(target)
     }
 }
 

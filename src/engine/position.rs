@@ -339,7 +339,7 @@ impl Position {
         };
         let task = Arc::clone(&progress.stop.task);
         let named = !result::is_setup(&task.action.name);
-        match self.given_to(cx, &result) {
+        match self.given_to(cx) {
             // Planning ahead gives nothing away.
             Some(_) if self.guess.is_some() => {}
             Some(other) => {
@@ -383,18 +383,17 @@ impl Position {
     }
 
     /// The host that gets the facts of the task at hand, when it is another one: `delegate_facts`.
-    fn given_to(&self, cx: &HostContext, result: &StepResult) -> Option<String> {
+    fn given_to(&self, cx: &HostContext) -> Option<String> {
         let stop = &self.progress.as_ref()?.stop;
         let node = stop
             .chain
             .keyword(&stop.task, |base| base.delegate_facts.as_ref())?;
-        let other = result
-            .delegate
-            .as_ref()
-            .filter(|other| ***other != *cx.host)?;
         let scope = self.scope(cx)?;
-        let wanted = flag(cx, &scope, Some(node)).ok().flatten()?;
-        wanted.then(|| other.clone())
+        if !flag(cx, &scope, Some(node)).ok().flatten()? {
+            return None;
+        }
+        let other = self.frame(cx, &scope).ok()?.delegate?;
+        (*other != *cx.host).then_some(other)
     }
 
     /// Takes over the result of a `run_once` task that another host ran. Only a failure is told.

@@ -542,7 +542,11 @@ impl Position {
         Args::new(spec, given).map_err(|failure| at_param(stop, failure))
     }
 
-    fn frame(&self, cx: &HostContext, scope: &Arc<StepScope>) -> Result<StepFrame, TemplateError> {
+    pub(crate) fn frame(
+        &self,
+        cx: &HostContext,
+        scope: &Arc<StepScope>,
+    ) -> Result<StepFrame, TemplateError> {
         let Some(progress) = &self.progress else {
             return Ok(StepFrame::default());
         };

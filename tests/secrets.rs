@@ -274,6 +274,7 @@ fn planted_secrets_are_found_nowhere() {
                 "-p",
                 "play.yml",
                 "-vv",
+                "--no-lock",
                 "--diff",
                 "--output",
                 form,

@@ -289,6 +289,27 @@ impl Driver {
                 };
                 self.take(StepResult::of(outcome)).await
             }
+            Control::Wait(wait) => {
+                if let Some(progress) = &self.position.progress {
+                    let info = Arc::clone(&progress.info);
+                    self.show(&info);
+                }
+                let started = Instant::now();
+                let outcome = wait.run(&self.cx).await;
+                self.cache.forget_all(&wait.target);
+                self.acted.clear();
+                self.ready.clear();
+                let frame = wait.frame;
+                let result = StepResult {
+                    item: frame.item,
+                    label: frame.label,
+                    ignored: frame.ignored,
+                    no_log: frame.no_log,
+                    delegate: frame.delegate,
+                    ..StepResult::of(outcome)
+                };
+                self.judge_and_take(result, started.elapsed()).await
+            }
             Control::ResetConnection => {
                 self.cx.run.links.reset(&self.cx.host).await;
                 self.take(StepResult::of(Outcome::ok())).await

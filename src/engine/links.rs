@@ -6,7 +6,8 @@ use super::prepare::{text, var};
 use super::turn::Turn;
 use crate::modules::args::to_bool;
 use crate::remote::{
-    Boxed, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply, Secret, Stats, Target,
+    BecomePassword, Boxed, Chunk, HostKeyChecking, Identity, Link, LinkError, LinkErrorKind, Reply,
+    Secret, Stats, Target,
 };
 use crate::report::Event;
 use crate::template::TemplateError;
@@ -83,6 +84,21 @@ impl Links {
         who: &Identity,
         turn: &Turn,
     ) -> Result<Vec<Reply>, LinkError> {
+        let acts = !turn.segments.is_empty();
+        self.talk(cx, target, who, turn.password.clone(), turn.chunks(), acts)
+            .await
+    }
+
+    /// Runs chunks on a host, under its lock when they act; connects first when needed.
+    pub(crate) async fn talk(
+        &self,
+        cx: &HostContext,
+        target: &Arc<str>,
+        who: &Identity,
+        password: BecomePassword,
+        mut chunks: Vec<Chunk>,
+        acts: bool,
+    ) -> Result<Vec<Reply>, LinkError> {
         let slot = self.slot(target);
         let mut slot = slot.lock().await;
         // Never closed: the semaphores live as long as the run.
@@ -103,11 +119,10 @@ impl Links {
                 "the connection is closed",
             ));
         };
-        link.set_become_password(who, turn.password.clone());
-        let mut chunks = turn.chunks();
+        link.set_become_password(who, password);
         // Whoever is at work on this machine is in nobody's way, as with other programs here.
         let lock = cx.run.options.lock.as_ref();
-        let lock = lock.filter(|_| !*local && !turn.segments.is_empty());
+        let lock = lock.filter(|_| !*local && acts);
         if let Some(lock) = lock {
             chunks.insert(0, lock::chunk(&lock.run, &lock.who));
         }
@@ -225,6 +240,11 @@ impl Links {
             access: Access::Everything,
             search: Vec::new(),
         }))
+    }
+
+    /// Whether a host is this machine.
+    pub(crate) fn is_local(&self, cx: &HostContext, host: &Arc<str>) -> bool {
+        self.describe(cx, host).is_ok_and(|target| target.local)
     }
 
     /// Where and how to connect, from the inventory, the play and the command line.

@@ -23,6 +23,7 @@ mod lock;
 mod play;
 mod position;
 mod prepare;
+mod reboot;
 mod result;
 mod run;
 mod steps;

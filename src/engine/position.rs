@@ -319,6 +319,7 @@ impl Position {
             Control::AddHost { .. }
             | Control::Pause(_)
             | Control::Prompt { .. }
+            | Control::Wait(_)
             | Control::ResetConnection
             | Control::EndPlay => return None,
         }

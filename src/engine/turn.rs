@@ -307,6 +307,7 @@ impl Planner<'_> {
         match control {
             Control::Pause(_)
             | Control::Prompt { .. }
+            | Control::Wait(_)
             | Control::ResetConnection
             | Control::AddHost { .. }
             | Control::GroupBy { .. }

@@ -23,6 +23,7 @@ mod copy_tree;
 mod cron;
 mod deb822_repository;
 mod debconf;
+mod docker;
 mod edit;
 mod fetch;
 mod fetch_file;
@@ -47,6 +48,7 @@ mod mount;
 mod package;
 mod pamd;
 mod pip;
+mod postgresql;
 pub mod probe;
 mod put;
 mod raw;
@@ -514,6 +516,10 @@ pub static TABLE: &[&dyn Module] = &[
     &deb822_repository::Deb822Repository,
     &debconf::Debconf,
     &debconf::DpkgSelections,
+    &docker::DockerContainer,
+    &docker::DockerImage,
+    &docker::DockerNetwork,
+    &docker::DockerVolume,
     &fetch_file::Fetch,
     &file::File,
     &find::Find,
@@ -537,6 +543,10 @@ pub static TABLE: &[&dyn Module] = &[
     &pamd::Pamd,
     &setup::Ping,
     &pip::Pip,
+    &postgresql::PostgresqlDb,
+    &postgresql::PostgresqlExt,
+    &postgresql::PostgresqlPrivs,
+    &postgresql::PostgresqlUser,
     &raw::Raw,
     &replace::Replace,
     &script::Script,

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use mini_play::engine::{ConnectionDefaults, Options, Run, run};
+use mini_play::engine::{ConnectionDefaults, Interrupt, Options, Run, run};
 use mini_play::inventory::Inventory;
 use mini_play::playbook::{LoadOptions, load};
 use mini_play::remote::fake::{link, reply};
@@ -101,7 +101,7 @@ async fn apply(folder: &Path) -> Vec<&'static str> {
         inventory_path: None,
         host_vars: Default::default(),
         facts: Default::default(),
-        stop: Arc::default(),
+        stop: Interrupt::default(),
     };
     let summary = run(job, sender).await.unwrap();
     let mut statuses = Vec::new();

@@ -276,6 +276,8 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
         list_tags: cli.list_tags,
         start_at_task: cli.start_at_task,
         step: cli.step,
+        failed: false,
+        resume: false,
         output: Output::Ansible,
     };
     let paths = |key: &str| -> Vec<PathBuf> {

@@ -2,13 +2,16 @@
 
 use super::common::{self, HostArgs};
 use super::exit;
-use crate::engine::{self, ConnectionDefaults, Listing, Run, Summary};
-use crate::report::{Ansible, Journal, Json, Junit, Reporter, Terminal, pump, state_dir};
-use anyhow::{Context as _, Result};
+use crate::engine::{self, ConnectionDefaults, Listing, Point, Run, Summary};
+use crate::inventory::Inventory;
+use crate::report::{
+    Ansible, Ending, Journal, Json, Junit, Receipt, Reporter, Terminal, endings, pump, state_dir,
+};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,6 +65,12 @@ pub(super) struct ApplyArgs {
     /// Start at the task of this name (or glob), pass over those before it
     #[arg(long, value_name = "NAME")]
     pub start_at_task: Option<String>,
+    /// Only the hosts whose last run of this playbook did not end well
+    #[arg(long)]
+    pub failed: bool,
+    /// The same, each from the step on where it stopped
+    #[arg(long, conflicts_with_all = ["start_at_task", "check"])]
+    pub resume: bool,
     /// Ask before each task
     #[arg(long)]
     pub step: bool,
@@ -128,6 +137,27 @@ pub(super) fn run_all(
         load.collections_path.clone_from(&folders.collections);
         let inventory = args.hosts.load_inventory(Some(path), &vault)?;
         let playbook = common::load_playbook(path, &load)?;
+        let mut facts = HashMap::new();
+        if args.failed || args.resume {
+            let state = state_dir(args.hosts.main_inventory());
+            let Some(again) = again(&state, path, &inventory, args.hosts.limit.as_deref())? else {
+                println!(
+                    "the last run of {} ended well on every host",
+                    path.display()
+                );
+                continue;
+            };
+            let mut names: Vec<&str> = again.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            options.limit = Some(names.join(","));
+            if args.resume {
+                for host in again.keys() {
+                    let receipt = Receipt::load(&state, host).unwrap_or_default();
+                    facts.insert(host.clone(), receipt.known_facts());
+                }
+                options.resume = again;
+            }
+        }
         let run = Run {
             playbook,
             load,
@@ -138,8 +168,8 @@ pub(super) fn run_all(
             inventory_path: args.hosts.inventory.first().cloned(),
             inventory,
             host_vars: std::collections::HashMap::new(),
-            facts: std::collections::HashMap::new(),
-            stop: Arc::clone(&stop),
+            facts,
+            stop: stop.clone(),
         };
         if lists {
             print!("{}", engine::list(run, listing)?);
@@ -159,6 +189,33 @@ pub(super) fn run_all(
     Ok(summary)
 }
 
+/// The hosts whose last run of a playbook did not end well, and where each stopped; `None` when there are none.
+fn again(
+    state: &Path,
+    playbook: &Path,
+    inventory: &Inventory,
+    limit: Option<&str>,
+) -> Result<Option<HashMap<String, Point>>> {
+    let known = endings(state, playbook);
+    if known.is_empty() {
+        bail!(
+            "no run of {} with this inventory is known\n  hint: journals are kept in {}",
+            playbook.display(),
+            state.display()
+        );
+    }
+    let hosts = inventory.select("all", limit)?;
+    let points: HashMap<String, Point> = known
+        .into_iter()
+        .filter(|(host, _)| hosts.contains(host))
+        .filter_map(|(host, ending)| match ending {
+            Ending::Well => None,
+            Ending::At(point) => Some((host, point)),
+        })
+        .collect();
+    Ok(Some(points).filter(|points| !points.is_empty()))
+}
+
 /// One run with its reports.
 async fn one(args: &ApplyArgs, run: Run) -> Result<Summary> {
     let journal = Journal::open(&state_dir(args.hosts.main_inventory()))
@@ -168,8 +225,10 @@ async fn one(args: &ApplyArgs, run: Run) -> Result<Summary> {
                 || !args.skip_tags.is_empty()
                 || args.start_at_task.is_some()
                 || args.step
+                || args.resume
                 || args.check,
-        );
+        )
+        .resume(args.resume);
     let verbosity = args.hosts.verbose;
     let shown: Box<dyn Reporter> = match args.output {
         Output::Text => Box::new(Terminal::new(

@@ -47,6 +47,12 @@ fn write_file(path: &Path, contents: &[u8], kept: &mut Vec<PathBuf>) -> Result<(
     std::fs::write(path, contents).with_context(|| format!("failed to write {}", path.display()))
 }
 
+/// Whether this is the name of a bundled playbook, `playbooks/demo-apps.yml`.
+pub(super) fn has(path: &Path) -> bool {
+    path.strip_prefix("playbooks")
+        .is_ok_and(|name| PLAYBOOKS.get_file(name).is_some())
+}
+
 /// The bundle as files, for running it from any folder: unpacked once per version into the user's cache.
 pub(super) fn unpacked() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")

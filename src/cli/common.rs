@@ -3,7 +3,7 @@
 use super::vault::VaultArgs;
 use super::{bundle, exit};
 use crate::diag::Diagnostic;
-use crate::engine::{ConnectionDefaults, Connector, Options};
+use crate::engine::{ConnectionDefaults, Connector, Interrupt, Options};
 use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
@@ -15,7 +15,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 /// Several diagnostics as one error.
@@ -78,7 +77,7 @@ pub(super) struct HostArgs {
     /// Inventory: YAML or INI file, program, folder of them, or `host,host,`; several are read as one
     #[arg(default_value = "inventory.yaml")]
     pub inventory: Vec<PathBuf>,
-    /// Playbook; by default playbooks/site.yml here, else the bundled one
+    /// Playbook, a file or a bundled one; by default playbooks/site.yml here, else the bundled one
     #[arg(short = 'p', long)]
     pub playbook: Option<PathBuf>,
     /// Only these hosts: names, groups or patterns
@@ -175,10 +174,13 @@ impl HostArgs {
     /// The playbook to run: as given, beside the inventory, here, or the bundled one.
     pub(super) fn playbook_path(&self) -> Result<PathBuf> {
         if let Some(path) = &self.playbook {
-            if !path.exists() {
-                bail!("there is no playbook {}", path.display());
+            if path.exists() {
+                return Ok(path.clone());
             }
-            return Ok(path.clone());
+            if bundle::has(path) {
+                return bundle::unpacked().map(|dir| dir.join(path));
+            }
+            bail!("there is no playbook {}", path.display());
         }
         let beside = self
             .main_inventory()
@@ -320,23 +322,24 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("failed to start the runtime")
 }
 
-/// Sets the flag at the first Ctrl-C, ends the program at the second.
-pub(super) fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let count = AtomicU8::new(0);
+/// At the first Ctrl-C a run finishes what it is at, at the second it stops now. A third ends the program, should that hang.
+pub(super) fn stop_on_interrupt() -> Interrupt {
+    let stop = Interrupt::default();
+    let wish = stop.clone();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if count.fetch_add(1, Ordering::Relaxed) > 0 {
+            if wish.is_now() {
                 std::process::exit(exit::INTERRUPTED.into());
             }
-            flag.store(true, Ordering::Relaxed);
-            let mut err = std::io::stderr().lock();
-            // The run stops whether or not this can be read.
-            let _ = writeln!(
-                err,
+            let text = if wish.wanted() {
+                wish.now();
+                "interrupted: stopping now; what was running on the hosts may go on there"
+            } else {
+                wish.finish();
                 "interrupted: finishing what is running; once more to stop now"
-            );
+            };
+            // The run stops whether or not this can be read.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     });
     stop

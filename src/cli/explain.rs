@@ -2,7 +2,7 @@
 
 use super::common::{self, HostArgs};
 use super::exit;
-use crate::engine::{self, ConnectionDefaults, Run};
+use crate::engine::{self, ConnectionDefaults, Interrupt, Run};
 use anyhow::Result;
 use clap::Args;
 use std::process::ExitCode;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<ExitCode> {
         inventory,
         host_vars: std::collections::HashMap::new(),
         facts: std::collections::HashMap::new(),
-        stop: std::sync::Arc::default(),
+        stop: Interrupt::default(),
     };
     print!("{}", engine::explain(run, &args.host, &args.variable)?);
     Ok(ExitCode::from(exit::OK))

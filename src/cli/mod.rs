@@ -12,6 +12,7 @@ mod compatibility;
 mod doc;
 mod exec;
 mod explain;
+mod hosts;
 mod init;
 mod lab;
 mod lint;
@@ -75,6 +76,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Show every definition of a host's variable, which one wins, and where each stands
     Explain(explain::ExplainArgs),
+    /// Show, trust and forget the keys that hosts identify themselves with
+    Hosts(hosts::HostsArgs),
     /// Write and read files and values that only a password opens, as `ansible-vault` does
     Vault(vault_command::VaultCommand),
     /// Disposable hosts to try playbooks on (Linux, root)
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Doc(args) => doc::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Hosts(args) => hosts::run(&args),
         Command::Vault(args) => vault_command::run(args),
         Command::Lab(args) => lab::run(args),
     };

@@ -1,7 +1,7 @@
 //! A run of a playbook that a command made itself.
 
 use super::common::{self, HostArgs};
-use crate::engine::{self, ConnectionDefaults, Options, Run, Summary};
+use crate::engine::{self, ConnectionDefaults, Connector, Interrupt, Options, Run, Summary};
 use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
@@ -10,8 +10,6 @@ use anyhow::Result;
 use indexmap::IndexMap;
 use minijinja::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// What runs of one command have in common. Passwords are asked for once, when it is made.
 pub(super) struct Runner<'a> {
@@ -20,9 +18,11 @@ pub(super) struct Runner<'a> {
     pub(super) load: LoadOptions,
     extra: VarMap,
     connection: ConnectionDefaults,
+    /// Opens connections.
+    pub(super) connector: Connector,
     runtime: tokio::runtime::Runtime,
     /// Set by Ctrl-C.
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) stop: Interrupt,
 }
 
 impl<'a> Runner<'a> {
@@ -39,6 +39,7 @@ impl<'a> Runner<'a> {
             load,
             extra,
             connection,
+            connector: common::connector(),
             runtime,
             stop,
         })
@@ -59,13 +60,13 @@ impl<'a> Runner<'a> {
                 load: self.load.clone(),
                 options: self.options.clone(),
                 extra: self.extra.clone(),
-                connector: common::connector(),
+                connector: self.connector.clone(),
                 connection: self.connection.clone(),
                 inventory_path: self.hosts.inventory.first().cloned(),
                 inventory,
                 host_vars,
                 facts,
-                stop: Arc::clone(&self.stop),
+                stop: self.stop.clone(),
             };
             let (sender, events) = tokio::sync::mpsc::unbounded_channel();
             let reporting = tokio::spawn(pump(events, reporters));

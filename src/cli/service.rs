@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What to do.
@@ -199,7 +198,7 @@ impl Job<'_> {
             )?;
             write!(out, "{}", tail.take())?;
             out.flush()?;
-            let over = tail.failed() || self.runner.stop.load(Ordering::Relaxed);
+            let over = tail.failed() || self.runner.stop.wanted();
             if !self.args.follow || over {
                 return Ok(ExitCode::from(apply::code(&summary)));
             }

@@ -11,7 +11,6 @@ use clap::Args;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Arguments of `verify`.
@@ -82,7 +81,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode> {
         )?;
         unreachable = summary.unreachable;
         junit = buffer.take();
-        let over = Instant::now() >= deadline || runner.stop.load(Ordering::Relaxed);
+        let over = Instant::now() >= deadline || runner.stop.wanted();
         if table.all_ok() || over {
             break;
         }

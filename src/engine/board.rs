@@ -5,6 +5,7 @@
 
 use super::result::ItemResult;
 use super::walk::Place;
+use crate::report::event::HostRecap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -26,6 +27,7 @@ pub(crate) struct Board {
     order: Vec<Arc<str>>,
     once: Mutex<HashMap<Place, Once>>,
     moved: Notify,
+    cut: Mutex<Vec<HostRecap>>,
 }
 
 impl Board {
@@ -63,6 +65,19 @@ impl Board {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(Arc::clone(host), Progress::Ended);
         self.moved.notify_waiters();
+    }
+
+    /// A host was let go in the middle, with these figures.
+    pub(crate) fn cut(&self, recap: HostRecap) {
+        self.cut
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(recap);
+    }
+
+    /// The figures of the hosts that were let go in the middle.
+    pub(crate) fn take_cut(&self) -> Vec<HostRecap> {
+        std::mem::take(&mut self.cut.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until every other host has come to this place or has ended.

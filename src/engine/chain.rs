@@ -182,7 +182,10 @@ fn role_magic(outer: &Magic, used: &RoleUse) -> Magic {
         .iter()
         .map(|parent| minijinja::Value::from(parent.name.as_str()));
     values.insert("ansible_parent_role_names".into(), parents.collect());
-    Magic { values }
+    Magic {
+        values,
+        connection: outer.connection.clone(),
+    }
 }
 
 /// `vars:` of a task as a layer of their own.

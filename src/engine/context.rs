@@ -3,6 +3,7 @@
 use super::background::Jobs;
 use super::board::Board;
 use super::includes::Includes;
+use super::interrupt::Interrupt;
 use super::links::Links;
 use super::position::Position;
 use super::steps::Steps;
@@ -48,6 +49,8 @@ pub struct Options {
     pub limit: Option<String>,
     /// `--start-at-task`.
     pub start_at: Option<String>,
+    /// `--resume`: where hosts go on.
+    pub resume: std::collections::HashMap<String, super::resume::Point>,
     /// `--step`: ask before each task.
     pub step: bool,
     /// Number of `-v`.
@@ -80,6 +83,7 @@ impl Default for Options {
             force_handlers: false,
             limit: None,
             start_at: None,
+            resume: std::collections::HashMap::new(),
             step: false,
             verbosity: 0,
         }
@@ -112,8 +116,8 @@ pub(crate) struct RunContext {
     pub jobs: Arc<Jobs>,
     /// What the user answered to `--step`.
     pub steps: Steps,
-    /// Set by Ctrl-C: finish the running actions, start no more.
-    pub stop: Arc<std::sync::atomic::AtomicBool>,
+    /// Ctrl-C.
+    pub stop: Interrupt,
 }
 
 impl RunContext {
@@ -122,9 +126,12 @@ impl RunContext {
         drop(self.events.send(event));
     }
 
-    /// Whether the user asked to stop.
-    pub(crate) fn stopping(&self) -> bool {
-        self.stop.load(std::sync::atomic::Ordering::Relaxed)
+    /// Waits, unless the user wants to stop.
+    pub(crate) async fn rest(&self, time: std::time::Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.stop.until_wanted() => {}
+        }
     }
 }
 

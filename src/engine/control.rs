@@ -3,7 +3,7 @@
 use super::chain;
 use super::context::{HostContext, flat};
 use super::position::Position;
-use super::prepare::find_file;
+use super::prepare::{find_file, not_found};
 use super::reboot::Wait;
 use super::result::StepResult;
 use super::walk::Stop;
@@ -14,7 +14,7 @@ use crate::template::{Scope, TemplateError};
 use crate::vars::Layer;
 use crate::yaml::Node;
 use minijinja::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,78 +167,37 @@ pub(crate) fn carry_out(
         |position: &Position| -> Result<Args, Refused> { Ok(Args::new(spec, given(position)?)?) };
     let done = |outcome: Outcome| Control::Result(Box::new(StepResult::of(outcome)));
     Ok(match spec.name {
-        "debug" => done(debug(cx, stop, scope, checked)?),
-        "assert" => done(assert(cx, stop, scope)?),
+        "debug" => done(debug(
+            cx,
+            &position.arguments(cx, stop, scope, spec)?,
+            scope,
+        )?),
+        "assert" => done(assert(
+            cx,
+            &position.arguments(cx, stop, scope, spec)?,
+            scope,
+        )?),
         "fail" => {
             let msg = checked(position)?
                 .str("msg")
                 .unwrap_or_else(|| "Failed as requested from task".into());
             done(Outcome::failed(msg))
         }
-        "set_fact" => {
-            let mut outcome = Outcome::ok();
-            let mut sets = Vec::new();
-            let mut facts: Vec<(String, Value)> = Vec::new();
-            for (name, value) in given(position)? {
-                if name == "cacheable" {
-                    continue;
-                }
-                if !valid_name(&name) {
-                    return Err(Failure::of(
-                        &name,
-                        format!("`{name}` is not a valid variable name"),
-                    )
-                    .into());
-                }
-                facts.push((name.clone(), value.clone()));
-                sets.push((name, value));
-            }
-            if sets.is_empty() {
-                return Err(Failure::new("`set_fact` needs at least one variable").into());
-            }
-            outcome
-                .data
-                .insert("ansible_facts".into(), Value::from_pairs(facts));
-            let mut result = StepResult::of(outcome);
-            result.sets = sets;
-            Control::Result(Box::new(result))
-        }
-        "include_vars" => include_vars(cx, position, stop, scope, spec)?,
+        "set_fact" => set_fact(&checked_names(cx, given(position)?, scope)?)?,
+        "include_vars" => super::include_vars::include_vars(cx, position, stop, scope, spec)?,
         "include_tasks" | "include" => include_tasks(cx, position, stop, scope, spec)?,
         "include_role" => include_role(cx, position, stop, scope, spec)?,
         "meta" => meta(&raw(&given(position)?))?,
         "pause" => pause(&checked(position)?),
         "reboot" => Control::Wait(Box::new(Wait::reboot(&checked(position)?))),
         "wait_for_connection" => Control::Wait(Box::new(Wait::connection(&checked(position)?))),
-        "add_host" => {
-            let mut given = given(position)?;
-            let mut take = |names: &[&str]| names.iter().find_map(|name| given.shift_remove(*name));
-            let name = take(&["name", "host", "hostname"])
-                .map(|value| modules::args::text(&value))
-                .ok_or_else(|| Failure::new("`add_host` needs the parameter `name`"))?;
-            let groups = take(&["groups", "group", "groupname"])
-                .map(|value| flat(&value))
-                .unwrap_or_default()
-                .iter()
-                .flat_map(|text| {
-                    text.split(',')
-                        .map(|g| g.trim().to_owned())
-                        .collect::<Vec<_>>()
-                })
-                .filter(|group| !group.is_empty())
-                .collect();
-            Control::AddHost {
-                name,
-                groups,
-                vars: given.into_iter().collect(),
-            }
-        }
+        "add_host" => add_host(given(position)?)?,
         "group_by" => {
             let args = checked(position)?;
-            let key = args.text("key").replace([' ', '-'], "_");
+            let named = |name: &String| name.replace(' ', "-");
             Control::GroupBy {
-                group: key,
-                parents: args.strings("parents"),
+                group: named(&args.text("key")),
+                parents: args.strings("parents").iter().map(named).collect(),
             }
         }
         "set_stats" => {
@@ -258,6 +217,100 @@ pub(crate) fn carry_out(
     })
 }
 
+/// Arguments of `set_fact` whose names are templates, under the names they make.
+fn checked_names(
+    cx: &HostContext,
+    given: indexmap::IndexMap<String, Value>,
+    scope: &Arc<dyn Scope>,
+) -> Result<Vec<(String, Value)>, Refused> {
+    let mut facts = Vec::new();
+    for (name, value) in given {
+        let name = if crate::yaml::has_template(&name) {
+            modules::args::text(&cx.run.engine.render_str(&name, None, scope)?)
+        } else {
+            name
+        };
+        if !valid_name(&name) {
+            let text = format!(
+                "The variable name '{name}' is not valid. Variables must start with a letter or underscore character, and contain only letters, numbers and underscores."
+            );
+            return Err(Failure::of(&name, text).into());
+        }
+        facts.push((name, value));
+    }
+    Ok(facts)
+}
+
+fn set_fact(given: &[(String, Value)]) -> Result<Control, Refused> {
+    let cacheable = given
+        .iter()
+        .any(|(name, value)| name == "cacheable" && modules::args::to_bool(value).unwrap_or(false));
+    let facts: Vec<(String, Value)> = given
+        .iter()
+        .filter(|(name, _)| name != "cacheable")
+        .cloned()
+        .collect();
+    if facts.is_empty() {
+        let text =
+            "No key/value pairs provided, at least one is required for this action to succeed";
+        return Err(Failure::new(text).into());
+    }
+    let mut outcome = Outcome::ok();
+    if cacheable {
+        // A cached fact is one of `ansible_facts` too.
+        outcome.facts.extend(facts.iter().cloned());
+    } else {
+        let shown = Value::from_pairs(facts.iter().cloned());
+        outcome.data.insert("ansible_facts".into(), shown);
+    }
+    let mut result = StepResult::of(outcome);
+    result.sets = facts;
+    Ok(Control::Result(Box::new(result)))
+}
+
+/// `add_host`: name, groups and variables; a port may stand behind the name.
+fn add_host(mut given: indexmap::IndexMap<String, Value>) -> Result<Control, Failure> {
+    let mut take = |names: &[&str]| names.iter().find_map(|name| given.shift_remove(*name));
+    let name = take(&["name", "hostname", "host"])
+        .map(|value| modules::args::text(&value))
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Failure::new("name, host or hostname needs to be provided"))?;
+    let groups = take(&["groupname", "groups", "group"]);
+    let list = |value: &Value| match value.kind() {
+        _ if value.as_str().is_some() => Ok(flat(value)),
+        minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => Ok(flat(value)),
+        minijinja::value::ValueKind::None | minijinja::value::ValueKind::Undefined => {
+            Ok(Vec::new())
+        }
+        _ => Err(Failure::new("Groups must be specified as a list.")),
+    };
+    let mut unique: Vec<String> = Vec::new();
+    for text in groups.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
+        for group in text.split(',').map(str::trim) {
+            if !group.is_empty() && !unique.iter().any(|known| known == group) {
+                unique.push(group.to_owned());
+            }
+        }
+    }
+    let mut vars: Vec<(String, Value)> = given.into_iter().collect();
+    let port = name
+        .rsplit_once(':')
+        .filter(|(host, port)| !host.contains(':') && !port.is_empty())
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse::<u16>().ok()?)));
+    let name = match port {
+        Some((host, port)) => {
+            vars.push(("ansible_ssh_port".into(), Value::from(port)));
+            host
+        }
+        None => name,
+    };
+    Ok(Control::AddHost {
+        name,
+        groups: unique,
+        vars,
+    })
+}
+
 fn valid_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
@@ -274,13 +327,10 @@ fn raw(given: &indexmap::IndexMap<String, Value>) -> String {
 
 fn debug(
     cx: &HostContext,
-    stop: &Stop,
+    given: &indexmap::IndexMap<Arc<str>, Node>,
     scope: &Arc<dyn Scope>,
-    checked: impl Fn(&Position) -> Result<Args, Refused>,
 ) -> Result<Outcome, Refused> {
-    let _ = &checked;
-    let map = stop.task.action.args.as_map();
-    let node = |name: &str| map.and_then(|map| map.get(name));
+    let node = |name: &str| given.get(name);
     if let Some(verbosity) = node("verbosity") {
         let level = cx.run.engine.render(verbosity, scope)?;
         let level: i64 = modules::args::text(&level).trim().parse().unwrap_or(0);
@@ -327,13 +377,12 @@ fn is_name(text: &str) -> bool {
     text.split('.').all(valid_name)
 }
 
-fn assert(cx: &HostContext, stop: &Stop, scope: &Arc<dyn Scope>) -> Result<Outcome, Refused> {
-    let map = stop.task.action.args.as_map();
-    let node = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|name| map.and_then(|map| map.get(name)))
-    };
+fn assert(
+    cx: &HostContext,
+    given: &indexmap::IndexMap<Arc<str>, Node>,
+    scope: &Arc<dyn Scope>,
+) -> Result<Outcome, Refused> {
+    let node = |names: &[&str]| names.iter().find_map(|name| given.get(*name));
     let that =
         node(&["that"]).ok_or_else(|| Failure::new("`assert` needs the parameter `that`"))?;
     let conditions: Vec<Node> = match that.as_seq() {
@@ -408,16 +457,7 @@ fn include_tasks(
     let mut places: Vec<PathBuf> = vec![stop.task.dir.clone()];
     places.extend(dirs);
     let (found, tried) = find_file(&places, "tasks", &file);
-    let path = found.ok_or_else(|| {
-        let tried: Vec<String> = tried
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        Failure::new(format!(
-            "could not find `{file}`; looked for {}",
-            tried.join(", ")
-        ))
-    })?;
+    let path = found.ok_or_else(|| not_found(&file, &tried))?;
     let items = cx
         .run
         .includes
@@ -465,111 +505,6 @@ fn include_role(
         public: public.into_iter().collect(),
         what: role.used.role.name.clone(),
     })
-}
-
-fn include_vars(
-    cx: &HostContext,
-    position: &Position,
-    stop: &Stop,
-    scope: &Arc<dyn Scope>,
-    spec: &'static Spec,
-) -> Result<Control, Refused> {
-    let mut given = position.args_map(cx, stop, scope, spec)?;
-    if let Some(file) = given.shift_remove("_raw_params") {
-        given.insert("file".into(), file);
-    }
-    let args = Args::new(spec, given)?;
-    let dirs = stop.chain.search(&stop.task, &cx.play.dir);
-    let files = match (args.str("file"), args.str("dir")) {
-        (Some(file), _) => {
-            let (found, tried) = find_file(&dirs, "vars", &file);
-            vec![found.ok_or_else(|| {
-                let tried: Vec<String> = tried.iter().map(|p| p.display().to_string()).collect();
-                Failure::new(format!(
-                    "could not find `{file}`; looked for {}",
-                    tried.join(", ")
-                ))
-            })?]
-        }
-        (None, Some(dir)) => {
-            let (found, _) = find_file(&dirs, "vars", &dir);
-            let dir = found.ok_or_else(|| Failure::of("dir", format!("no directory `{dir}`")))?;
-            files_below(&dir, &args)?
-        }
-        (None, None) => return Err(Failure::new("`include_vars` needs `file` or `dir`").into()),
-    };
-    let mut result = StepResult::of(Outcome::ok());
-    for path in &files {
-        let vars = cx.run.includes.vars(path).map_err(Refused::Files)?;
-        let vars = match args.str("name") {
-            Some(name) => Arc::new(super::includes::under(&name, &vars)),
-            None => vars,
-        };
-        result
-            .includes
-            .push((path.display().to_string().into(), vars));
-    }
-    let names = files
-        .iter()
-        .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
-        .map(|path| Value::from(path.display().to_string()));
-    result
-        .outcome
-        .data
-        .insert("ansible_included_var_files".into(), names.collect());
-    // A plain view of what was read; templates in it stay as written.
-    let facts = result.includes.iter().flat_map(|(_, vars)| vars.iter());
-    let facts = facts.map(|(name, node)| (name.to_string(), crate::yaml::plain(node)));
-    result
-        .outcome
-        .data
-        .insert("ansible_facts".into(), Value::from_pairs(facts));
-    Ok(Control::Result(Box::new(result)))
-}
-
-/// Variable files of a folder, sorted by name, as `include_vars: dir` takes them.
-fn files_below(dir: &Path, args: &Args) -> Result<Vec<PathBuf>, Failure> {
-    let mut extensions = args.strings("extensions");
-    if extensions.is_empty() {
-        extensions = ["yaml", "yml", "json"].map(str::to_owned).to_vec();
-    }
-    let pattern = match args.str("files_matching") {
-        Some(text) => Some(
-            fancy_regex::Regex::new(&text)
-                .map_err(|why| Failure::of("files_matching", why.to_string()))?,
-        ),
-        None => None,
-    };
-    let ignored = args.strings("ignore_files");
-    let depth = args.int("depth").unwrap_or(0);
-    let mut found = Vec::new();
-    let mut todo = vec![(dir.to_path_buf(), 1)];
-    while let Some((dir, level)) = todo.pop() {
-        let entries = std::fs::read_dir(&dir)
-            .map_err(|why| Failure::of("dir", format!("cannot read {}: {why}", dir.display())))?;
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if depth == 0 || level < depth {
-                    todo.push((path, level + 1));
-                }
-                continue;
-            }
-            let fits = extensions
-                .iter()
-                .any(|ext| name.ends_with(&format!(".{ext}")))
-                && !ignored.contains(&name)
-                && pattern
-                    .as_ref()
-                    .is_none_or(|p| p.is_match(&name).unwrap_or(false));
-            if fits {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// `validate_argument_spec`: a role's `argument_specs` against its variables.

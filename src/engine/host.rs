@@ -4,10 +4,12 @@ use super::context::HostContext;
 use super::control::Control;
 use super::due::Due;
 use super::fingerprint::fingerprint;
+use super::flight::Flight;
+use super::outage::Outage;
 use super::position::{Ended, Key, Position, TaskEnd};
 use super::prepare::{HostStep, Prepared, failed, judge, number};
 use super::result::{ItemResult, StepResult};
-use super::turn::{self, Acted, Cache, Looked};
+use super::turn::{self, Acted, Cache, Looked, Turn, View};
 use super::walk::{Fallout, Place};
 use crate::modules::{Decision, Outcome, Probe};
 use crate::remote::{LinkError, LinkErrorKind};
@@ -18,9 +20,6 @@ use minijinja::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// New connections made for a host in a play after the line broke.
-const RECONNECTS: u32 = 3;
 
 /// How a host left a play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,20 +58,18 @@ struct Driver {
     due: Due,
     /// Handlers of the steps that are being carried out.
     promised: Vec<usize>,
-    recap: HostRecap,
+    flight: Flight,
     left: Left,
     end_play: bool,
-    reconnects: u32,
+    outage: Outage,
+    /// A change that waits to be confirmed.
+    guarding: Option<HostStep>,
     at: Place,
     shown: Option<Arc<TaskInfo>>,
 }
 
 /// Runs a host through its play.
 pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache) -> Back {
-    let recap = HostRecap {
-        host: cx.host.to_string(),
-        ..HostRecap::default()
-    };
     let options = &cx.run.options;
     let folder = options.due.as_deref().filter(|_| !options.check);
     let file = std::path::Path::new(&cx.play.span.source.name);
@@ -81,6 +78,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
     let play = format!("{}: {title}", crate::playbook::absolute(file));
     let due = Due::open(folder, &cx.host, play);
     let mut driver = Driver {
+        flight: Flight::new(&cx),
         cx,
         due,
         promised: Vec::new(),
@@ -89,10 +87,10 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         looked: Looked::new(),
         ready: HashMap::new(),
         acted: VecDeque::new(),
-        recap,
         left: Left::Done,
         end_play: false,
-        reconnects: 0,
+        outage: Outage::default(),
+        guarding: None,
         at: Place::new(),
         shown: None,
     };
@@ -108,7 +106,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         left: driver.left,
         position: driver.position,
         cache: driver.cache,
-        recap: driver.recap,
+        recap: driver.flight.ends(),
         end_play: driver.end_play,
     }
 }
@@ -116,11 +114,15 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
 impl Driver {
     /// One step on; false at the end.
     async fn step(&mut self) -> bool {
-        if self.cx.run.stopping() {
-            self.left = Left::Interrupted;
+        let key = self.position.approach(&self.cx);
+        if self.guarding.is_some() && !self.position.walk.in_flush() && !self.confirm().await {
             return false;
         }
-        let Some(key) = self.position.approach(&self.cx) else {
+        // What has ended on the host is told in any case.
+        if self.acted.is_empty() && self.interrupted() {
+            return false;
+        }
+        let Some(key) = key else {
             return false;
         };
         if key.0 != self.at {
@@ -155,6 +157,15 @@ impl Driver {
         }
     }
 
+    /// Whether the user wants to stop; then the host is out.
+    fn interrupted(&mut self) -> bool {
+        let wanted = self.cx.run.stop.wanted();
+        if wanted {
+            self.left = Left::Interrupted;
+        }
+        wanted
+    }
+
     /// With `--step`: whether the user wants the task. All hosts come here before it is asked.
     async fn stepped(&self, place: &Place) -> bool {
         let run = &self.cx.run;
@@ -171,7 +182,7 @@ impl Driver {
         };
         let wanted = run.steps.ask(run, (self.cx.index, place), &name).await;
         wanted.unwrap_or_else(|| {
-            run.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            run.stop.finish();
             false
         })
     }
@@ -266,7 +277,7 @@ impl Driver {
         match control {
             Control::Pause(time) => {
                 let start = now();
-                tokio::time::sleep(time).await;
+                self.cx.run.rest(time).await;
                 let outcome = Outcome::ok()
                     .with("delta", time.as_secs())
                     .with(
@@ -321,8 +332,8 @@ impl Driver {
                 !self.over()
             }
             Control::AddHost { name, groups, vars } => {
-                self.cx.run.add_host(&name, &groups, &vars);
-                let mut outcome = Outcome::changed();
+                let mut outcome = Outcome::ok();
+                outcome.changed = self.cx.run.add_host(&name, &groups, &vars);
                 let added = [
                     ("host_name", Value::from(name)),
                     ("groups", groups.into_iter().collect()),
@@ -331,7 +342,15 @@ impl Driver {
                 outcome
                     .data
                     .insert("add_host".into(), Value::from_pairs(added));
-                self.take(StepResult::of(outcome)).await
+                self.decided(outcome).await
+            }
+            Control::GroupBy { group, parents } => {
+                let mut outcome = Outcome::ok();
+                outcome.changed = self.cx.run.group_by(&self.cx.host, &group, &parents);
+                outcome = outcome
+                    .with("add_group", group)
+                    .with("parent_groups", parents.into_iter().collect::<Value>());
+                self.decided(outcome).await
             }
             control => {
                 let place = self.position.walk.place();
@@ -341,6 +360,12 @@ impl Driver {
                 !self.over()
             }
         }
+    }
+
+    /// The outcome of something that the driver itself did.
+    async fn decided(&mut self, outcome: Outcome) -> bool {
+        let result = self.position.framed(&self.cx, StepResult::of(outcome));
+        self.judge_and_take(result, Duration::ZERO).await
     }
 
     /// Publishes the result of a `run_once` task that this host ran for all.
@@ -356,6 +381,9 @@ impl Driver {
 
     /// Observe, decide, act for the step the host stands at.
     async fn host_step(&mut self, step: HostStep) -> bool {
+        if self.outage.doubtful.remove(&step.key) {
+            return self.in_doubt(&step).await;
+        }
         let view = (Arc::clone(&step.target), step.who.clone());
         let mut probes = step.step.probes();
         probes.extend(self.looked.get(&step.key).into_iter().flatten().cloned());
@@ -399,7 +427,13 @@ impl Driver {
 
     /// One exchange with the host.
     async fn take_turn(&mut self, step: HostStep) -> bool {
-        let ahead = turn::plan(&self.cx, &self.position, &step, &self.cache, &self.looked);
+        if self.interrupted() {
+            return false;
+        }
+        // What comes after a guarded change waits until that is confirmed.
+        let alone = self.guarding.is_some();
+        let (cache, looked) = (&self.cache, &self.looked);
+        let ahead = turn::plan(&self.cx, &self.position, &step, cache, looked, alone);
         for (key, planned) in ahead.ready {
             self.ready.entry(key).or_insert(planned);
         }
@@ -416,14 +450,28 @@ impl Driver {
             if turn.segments.is_empty() && turn.ahead.is_empty() {
                 continue;
             }
-            let opaque = turn.segments.iter().any(|segment| segment.plan.opaque);
             let started = Instant::now();
             let (target, who) = turn.view.clone();
             let run = Arc::clone(&self.cx.run);
+            if let Some(first) = turn.segments.first() {
+                self.flight
+                    .takes_off(&first.step.info, turn.segments.len() - 1);
+            }
             let replies = run.links.turn(&self.cx, &target, &who, &turn).await;
+            self.flight.lands();
             let replies = match replies {
                 Ok(replies) => replies,
-                Err(error) => return self.broken(&step, &target, &error, opaque).await,
+                // Somebody who is needed only later may not be there yet: that step says so when its time has come.
+                Err(error)
+                    if error.kind == LinkErrorKind::Become
+                        && (&target, &who) != (&step.target, &step.who) =>
+                {
+                    if turn.segments.is_empty() {
+                        continue;
+                    }
+                    break;
+                }
+                Err(error) => return self.broken(&step, turn, error).await,
             };
             let view = turn.view.clone();
             let brought = match turn.read(replies) {
@@ -431,17 +479,7 @@ impl Driver {
                 Err(why) => return self.take(step.result(Outcome::failed(why))).await,
             };
             let elapsed = started.elapsed();
-            for acted in brought.acted {
-                for effect in &acted.segment.plan.effects {
-                    self.cache.forget(&view.0, effect);
-                }
-                if acted.after.is_empty() && acted.replies.iter().any(|reply| reply.rc != 0) {
-                    // Nobody knows how far it came.
-                    self.cache.forget_all(&view.0);
-                }
-                self.cache.learn(&view, &acted.after);
-                self.acted.push_back((acted, elapsed));
-            }
+            self.keep(&view, brought.acted, elapsed);
             if let Some(seen) = brought.ahead {
                 self.cache.learn(&view, &seen);
             }
@@ -451,6 +489,21 @@ impl Driver {
             return self.take(step.result(Outcome::failed(text))).await;
         }
         true
+    }
+
+    /// Keeps what steps did until the host comes to them, and forgets what they may have changed.
+    fn keep(&mut self, view: &View, all: Vec<Acted>, elapsed: Duration) {
+        for acted in all {
+            for effect in &acted.segment.plan.effects {
+                self.cache.forget(&view.0, effect);
+            }
+            if acted.after.is_empty() && acted.replies.iter().any(|reply| reply.rc != 0) {
+                // Nobody knows how far it came.
+                self.cache.forget_all(&view.0);
+            }
+            self.cache.learn(view, &acted.after);
+            self.acted.push_back((acted, elapsed));
+        }
     }
 
     /// The result of a step that acted.
@@ -468,20 +521,65 @@ impl Driver {
         result.before = fingerprint(&segment.before);
         result.after = fingerprint(&after);
         let spent: Duration = replies.iter().map(|reply| reply.elapsed).sum();
-        self.judge_and_take(result, if spent.is_zero() { elapsed } else { spent })
-            .await
+        let guarded = segment.step.guard.is_some() && !result.outcome.failed;
+        let go_on = self
+            .judge_and_take(result, if spent.is_zero() { elapsed } else { spent })
+            .await;
+        if guarded && go_on {
+            // The handlers it notified are part of the change.
+            self.position.walk.flush();
+            self.guarding = Some(segment.step);
+        }
+        go_on
+    }
+
+    /// Whether the host still lets us in after a guarded change. If not, it puts the change back by itself.
+    async fn confirm(&mut self) -> bool {
+        let Some(step) = self.guarding.take() else {
+            return true;
+        };
+        let Some(guard) = step.guard.clone() else {
+            return true;
+        };
+        let until = Instant::now() + guard.limit;
+        let mut why = String::from("it was too late");
+        while Instant::now() < until {
+            let who = (&step.who, step.password.clone());
+            let links = &self.cx.run.links;
+            let tried = links.anew(&self.cx, &step.target, who, guard.disarm());
+            match tokio::time::timeout_at(until.into(), tried).await {
+                Ok(Ok(reply)) if reply.ok() => return true,
+                Ok(Ok(_)) => break,
+                Ok(Err(error)) => why = error.message,
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let text = format!(
+            "not confirmed within {} s, so the host puts the old state back: {why}",
+            guard.limit.as_secs()
+        );
+        let hint = "this change would have locked us out; run again after mending it";
+        let mut result = step.result(Outcome::failed(text));
+        result.hint = Some(hint.into());
+        let item = result.into_item(&self.cx);
+        self.flight.recap.failed += 1;
+        self.left = Left::Failed;
+        self.position.walk.end();
+        self.position.walk.dead = true;
+        let event = self.event(Arc::clone(&step.info), item, None);
+        self.cx.run.emit(Event::Task(Box::new(event)));
+        false
     }
 
     /// Applies `changed_when` and `failed_when`, tries again where `until` wants it, and takes the result over.
     async fn judge_and_take(&mut self, mut result: StepResult, elapsed: Duration) -> bool {
         result.elapsed = elapsed;
         if let Err(error) = judge(&self.cx, &self.position, &mut result) {
-            let mut bad = failed(&error);
-            bad.item = result.item.clone();
-            bad.label = result.label.clone();
-            bad.ignored = result.ignored;
-            bad.no_log = result.no_log;
-            result = bad;
+            let bad = failed(&error);
+            result.outcome.failed = true;
+            result.outcome.msg = bad.outcome.msg;
+            result.hint = bad.hint;
         }
         if self.position.retry_wanted(&self.cx, &result) {
             return self.retry().await;
@@ -520,7 +618,8 @@ impl Driver {
         self.acted.clear();
         self.ready.clear();
         self.cache = Cache::default();
-        tokio::time::sleep(Duration::from_secs_f64(delay.clamp(0.0, 86_400.0))).await;
+        let delay = Duration::from_secs_f64(delay.clamp(0.0, 86_400.0));
+        self.cx.run.rest(delay).await;
         true
     }
 
@@ -546,7 +645,8 @@ impl Driver {
         self.share(&place, &ended, sets);
         self.handle(ended);
         if let Some(seconds) = pause {
-            tokio::time::sleep(Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0))).await;
+            let pause = Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0));
+            self.cx.run.rest(pause).await;
         }
         !self.over()
     }
@@ -555,41 +655,61 @@ impl Driver {
         self.left == Left::Unreachable
     }
 
-    /// The line broke. What can be observed is observed again over a new one; a command that may have run is not
-    /// run twice.
-    async fn broken(
-        &mut self,
-        step: &HostStep,
-        target: &str,
-        error: &LinkError,
-        opaque: bool,
-    ) -> bool {
-        let lost = error.kind == LinkErrorKind::Lost;
-        if lost && !opaque && self.reconnects < RECONNECTS {
-            self.reconnects += 1;
-            let text = format!(
-                "{}; connecting again ({} of {RECONNECTS})",
-                error.message, self.reconnects
-            );
-            let host = Some(Arc::clone(&self.cx.host));
-            self.cx.run.emit(Event::Warning { host, text });
-            self.cache.forget_all(target);
-            self.acted.clear();
-            // What was under way may have been done: then nobody will see it change, and its handlers are due all the same.
-            for index in std::mem::take(&mut self.promised) {
-                self.position.walk.notify(index);
-            }
-            tokio::time::sleep(Duration::from_secs(1 << self.reconnects)).await;
-            return true;
+    /// The line broke. What ended is told, and what can be observed is observed again over a new line; a command that
+    /// cannot be observed and may have run is not run twice.
+    async fn broken(&mut self, step: &HostStep, turn: Turn, mut error: LinkError) -> bool {
+        let (target, _) = turn.view.clone();
+        let ended = std::mem::take(&mut error.ended);
+        if error.kind == LinkErrorKind::Unreachable && self.outage.waits() {
+            return self.reconnect(&target, None).await;
         }
-        if lost && opaque {
-            let mut error = error.clone();
-            error
-                .message
-                .push_str("; the command under way may have run");
-            return self.unreachable(step, target, &error).await;
+        if error.kind != LinkErrorKind::Lost {
+            return self.unreachable(step, &target, &error).await;
         }
-        self.unreachable(step, target, error).await
+        let view = turn.view.clone();
+        let (acted, doubtful) = turn.salvage(ended);
+        self.cache.forget_all(&target);
+        self.acted.clear();
+        self.keep(&view, acted, Duration::ZERO);
+        self.cache.forget_all(&target);
+        if error.begun {
+            self.outage.doubtful.extend(doubtful);
+        }
+        // What was under way may have been done: then nobody will see it change, and its handlers are due all the same.
+        for index in std::mem::take(&mut self.promised) {
+            self.position.walk.notify(index);
+        }
+        match self.outage.begin(&error.message) {
+            Some(text) => self.reconnect(&target, Some(text)).await,
+            None => self.unreachable(step, &target, &error).await,
+        }
+    }
+
+    /// Waits a while before the next turn, which connects again.
+    async fn reconnect(&mut self, target: &str, text: Option<String>) -> bool {
+        if let Some(text) = text {
+            self.tell(text);
+        }
+        self.cache.forget_all(target);
+        let pause = self.outage.pause();
+        self.cx.run.rest(pause).await;
+        true
+    }
+
+    /// A command was under way when the line broke: nobody knows whether it ran. The task's `retries` allow it to run again,
+    /// else the user decides.
+    async fn in_doubt(&mut self, step: &HostStep) -> bool {
+        let message = self.outage.message();
+        let error = LinkError::new(LinkErrorKind::Lost, message).hint(
+            "look at the host; `--resume` runs it again and goes on, as `retries` on the task does",
+        );
+        let failed = step.result(Outcome::failed(error.message.clone()));
+        if self.position.retry_wanted(&self.cx, &failed) {
+            self.tell(format!("{}; it is tried again", error.message));
+            return self.retry().await;
+        }
+        self.unreachable(step, &Arc::clone(&step.target), &error)
+            .await
     }
 
     async fn unreachable(&mut self, step: &HostStep, target: &str, error: &LinkError) -> bool {
@@ -608,7 +728,7 @@ impl Driver {
         }
         let item = result.into_item(&self.cx);
         let info = Arc::clone(&step.info);
-        self.recap.unreachable = 1;
+        self.flight.recap.unreachable = 1;
         self.left = Left::Unreachable;
         self.position.walk.end();
         self.cx
@@ -661,7 +781,7 @@ impl Driver {
         {
             return;
         }
-        let recap = &mut self.recap;
+        let recap = &mut self.flight.recap;
         match total.status {
             Status::Ok => recap.ok += 1,
             Status::Changed => {

@@ -139,6 +139,11 @@ impl Links {
                 Err(held) => result = Err(held),
             }
         }
+        if let (Err(error), Some(_)) = (&mut result, lock)
+            && !error.ended.is_empty()
+        {
+            error.ended.remove(0);
+        }
         self.note(target, link.stats());
         if let Err(error) = &result
             && matches!(error.kind, LinkErrorKind::Lost | LinkErrorKind::Protocol)
@@ -148,6 +153,24 @@ impl Links {
             link.close().await;
         }
         result
+    }
+
+    /// Runs a chunk over a connection of its own: whether a host still lets us in. The one in use is left alone.
+    pub(crate) async fn anew(
+        &self,
+        cx: &HostContext,
+        target: &Arc<str>,
+        (who, password): (&Identity, BecomePassword),
+        chunk: Chunk,
+    ) -> Result<Reply, LinkError> {
+        let described = self
+            .describe(cx, target)
+            .map_err(|error| LinkError::new(LinkErrorKind::Unreachable, error.to_string()))?;
+        let mut link = (self.connector)(described).await?;
+        link.set_become_password(who, password);
+        let replies = link.turn(who, vec![chunk]).await;
+        link.close().await;
+        Ok(replies?.pop().unwrap_or_default())
     }
 
     /// What the line of a host cost, all connections together.
@@ -245,6 +268,16 @@ impl Links {
     /// Whether a host is this machine.
     pub(crate) fn is_local(&self, cx: &HostContext, host: &Arc<str>) -> bool {
         self.describe(cx, host).is_ok_and(|target| target.local)
+    }
+
+    /// How a host is reached when no variable says it: the play's keyword, the command line, or what its name means.
+    pub(crate) fn kind<'a>(&'a self, keyword: Option<&'a str>, host: &str) -> &'a str {
+        let said = keyword.or(self.defaults.connection.as_deref());
+        match said.map(|kind| kind.rsplit('.').next().unwrap_or(kind)) {
+            Some(kind) => kind,
+            None if is_local_name(host) => "local",
+            None => "ssh",
+        }
     }
 
     /// Where and how to connect, from the inventory, the play and the command line.

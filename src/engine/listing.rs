@@ -151,21 +151,21 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
     set.into_iter().collect()
 }
 
-/// Where `--start-at-task` starts: whether a task's name, with or without its role, is the wanted one or matches it as a glob.
-pub(crate) struct StartAt {
-    wanted: String,
-    glob: Option<globset::GlobMatcher>,
+/// Where a run starts in the middle.
+pub(crate) enum StartAt {
+    /// `--start-at-task`: a task's name, with or without its role, or a glob, if the tags select it.
+    Wanted(String, Option<globset::GlobMatcher>),
+    /// `--resume`: the task of this name, with its role.
+    Name(String),
+    /// `--resume`: the task at this place, if it still has this name or one that is only known on a host.
+    Place(String, String),
 }
 
 impl StartAt {
     /// For the name or glob that the user gave.
     pub(crate) fn new(wanted: &str) -> Self {
-        Self {
-            wanted: wanted.to_owned(),
-            glob: globset::Glob::new(wanted)
-                .ok()
-                .map(|glob| glob.compile_matcher()),
-        }
+        let glob = globset::Glob::new(wanted).ok();
+        Self::Wanted(wanted.to_owned(), glob.map(|glob| glob.compile_matcher()))
     }
 
     /// Whether to start at this task.
@@ -173,9 +173,22 @@ impl StartAt {
         let module = task.action.name.to_string();
         let name = written_name(task);
         let full = full_name(name.as_deref().unwrap_or(&module), task, chain);
-        name.iter().chain([&full]).any(|name| {
-            *name == self.wanted || self.glob.as_ref().is_some_and(|glob| glob.is_match(name))
-        })
+        match self {
+            Self::Wanted(wanted, glob) => name.iter().chain([&full]).any(|name| {
+                name == wanted || glob.as_ref().is_some_and(|glob| glob.is_match(name))
+            }),
+            Self::Name(wanted) => full == *wanted,
+            Self::Place(place, name) => {
+                let node = task.base.name.as_ref();
+                task.span.to_string() == *place
+                    && (full == *name || node.is_some_and(crate::yaml::Node::is_template))
+            }
+        }
+    }
+
+    /// Whether the task must be one that the tags select.
+    pub(crate) fn minds_tags(&self) -> bool {
+        matches!(self, Self::Wanted(..))
     }
 
     /// Whether a play has the task, `rescue` left out: nothing has failed when a run starts.

@@ -20,12 +20,16 @@ began() {
 words=
 new=$(mktemp "$dir/.mini-play.XXXXXX" 2>/dev/null) || exit 0
 trap 'rm -f -- "$new"' EXIT
-printf '%s %s %s %s\n' "$run" "$$" "$(began $$)" "$who" >"$new"
+if ! printf '%s %s %s %s\n' "$run" "$$" "$(began $$)" "$who" 2>/dev/null >"$new"; then
+	why=$(echo full | cat 2>&1 >"$new")
+	echo "the host is not locked: $dir: ${why##*: }"
+	exit 0
+fi
 chmod 644 "$new"
 for _ in 1 2 3; do
 	ln "$new" "$lock" 2>/dev/null && exit 0
 	read -r holder pid start words 2>/dev/null <"$lock" || continue
-	if [ "$(began "$pid")" = "$start" ]; then
+	if [ -n "$start" ] && [ "$(began "$pid")" = "$start" ]; then
 		[ "$holder" != "$run" ] || exit 0
 		echo "another run is at work on this host: $words" >&2
 		exit 1

@@ -13,6 +13,7 @@ use crate::diag::Diagnostic;
 use crate::modules;
 use crate::playbook::ast::{Action, Base, Play, Task};
 use crate::report::Event;
+use crate::report::event::HostRecap;
 use crate::template::{Scope, TemplateError};
 use crate::vars::{Access, HostState, Layer, Magic, Parts, StepScope, Values};
 use crate::yaml::{Kind, Node};
@@ -43,7 +44,7 @@ pub(crate) async fn run_play(
     run: &Arc<RunContext>,
     index: usize,
     carried: &mut Carried,
-    told: &mut impl FnMut(Back),
+    told: &mut impl FnMut(&HostRecap, Left),
 ) -> Result<(), Diagnostic> {
     let Some(play) = run.plays.get(index) else {
         return Ok(());
@@ -89,7 +90,7 @@ pub(crate) async fn run_play(
     let fatal = setting(run, &scope, play.base.any_errors_fatal.as_ref())?;
     let percentage = percent(run, &scope, play)?;
     for batch in batches(run, play, &scope, &everyone)? {
-        let backs = run_batch(
+        let (backs, cut) = run_batch(
             run,
             (index, start.as_ref()),
             &name,
@@ -99,6 +100,15 @@ pub(crate) async fn run_play(
             carried,
         )
         .await;
+        for recap in cut {
+            carried.interrupted = true;
+            let left = if recap.failed > 0 {
+                Left::Failed
+            } else {
+                Left::Interrupted
+            };
+            told(&recap, left);
+        }
         let all = backs.len();
         let mut bad = 0;
         let mut end_play = false;
@@ -118,7 +128,7 @@ pub(crate) async fn run_play(
                 (std::time::Instant::now(), back.cache.clone()),
             );
             carried.states.insert(host, back.position.state.clone());
-            told(back);
+            told(&back.recap, back.left);
         }
         let too_many = percentage.is_some_and(|limit| bad * 100 > limit * all);
         if (fatal && bad > 0) || too_many {
@@ -143,10 +153,10 @@ async fn run_batch(
     batch: Vec<Arc<str>>,
     prompted: &Layer,
     carried: &mut Carried,
-) -> Vec<Back> {
+) -> (Vec<Back>, Vec<HostRecap>) {
     let board = Arc::new(Board::new(batch.clone()));
     let Some(play) = run.plays.get(index) else {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
     let mut running = JoinSet::new();
     for host in &batch {
@@ -158,31 +168,44 @@ async fn run_batch(
             .remove(host)
             .filter(|(when, _)| when.elapsed() < BELIEVED);
         let cache = cache.map(|(_, cache)| cache).unwrap_or_default();
-        let board = Arc::clone(&board);
+        let shared = Arc::clone(&board);
         let (cx, position) = place(
             run,
             index,
             Arc::clone(host),
-            board,
+            shared,
             magic,
             prompted.clone(),
             state,
         );
         let mut position = position;
+        match run.options.resume.get(&**host) {
+            Some(point) if point.play > index => position.walk.end(),
+            Some(point) if point.play == index => point.take(&cx, &mut position),
+            _ => {}
+        }
         if let Some(start) = start {
             position.start_at(&cx, start);
         }
         running.spawn(host::drive(Arc::new(cx), position, cache));
     }
     let mut backs = Vec::new();
-    while let Some(joined) = running.join_next().await {
-        if let Ok(back) = joined {
-            backs.push(back);
+    loop {
+        tokio::select! {
+            joined = running.join_next() => match joined {
+                Some(Ok(back)) => backs.push(back),
+                Some(Err(_)) => {}
+                None => break,
+            },
+            () = run.stop.until_now() => {
+                running.shutdown().await;
+                break;
+            }
         }
     }
     let order: HashMap<&str, usize> = batch.iter().enumerate().map(|(i, h)| (&**h, i)).collect();
     backs.sort_by_key(|back| order.get(back.recap.host.as_str()).copied());
-    backs
+    (backs, board.take_cut())
 }
 
 /// The next play that a host is part of, seen from the one it is in; for planning ahead.
@@ -368,6 +391,7 @@ fn gather_task(play: &Arc<Play>) -> Arc<Task> {
         notify: Vec::new(),
         listen: Vec::new(),
         r#async: None,
+        confirm: None,
         poll: None,
         apply: None,
         preloaded: None,
@@ -483,7 +507,12 @@ fn magic(
     if let Some(limit) = &options.limit {
         values.insert("ansible_limit".into(), Value::from(limit.as_str()));
     }
-    Arc::new(Magic { values })
+    let keyword = play.base.connection.as_ref().and_then(|node| node.as_str());
+    let connection = run.links.kind(keyword, host);
+    Arc::new(Magic {
+        values,
+        connection: Some(connection.into()),
+    })
 }
 
 /// Variables for a play's own keywords: no host's.

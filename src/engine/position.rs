@@ -189,6 +189,8 @@ impl Position {
                     .into_iter()
                     .flat_map(crate::yaml::Map::iter)
                 {
+                    // A name that is a template may be any.
+                    self.tainted |= crate::yaml::has_template(name);
                     self.state.set(name, Slot::Pending);
                 }
             }
@@ -215,7 +217,8 @@ impl Position {
     pub(crate) fn start_at(&mut self, cx: &HostContext, start: &StartAt) {
         let gather = self.walk.take_gather();
         while let Some(stop) = self.walk.stop() {
-            if start.is(&stop.task, &stop.chain) && control::selected(cx, self, &stop) {
+            let right = start.is(&stop.task, &stop.chain);
+            if right && (!start.minds_tags() || control::selected(cx, self, &stop)) {
                 break;
             }
             self.walk.leave();
@@ -306,17 +309,8 @@ impl Position {
                 self.state.named_facts = Arc::default();
             }
             Control::Noop => {}
-            Control::GroupBy { group, parents } => {
-                for name in std::iter::once(&group).chain(&parents) {
-                    cx.run.shared.add_to_group(name, Some(&cx.host));
-                }
-                ok.outcome = ok
-                    .outcome
-                    .with("add_group", group)
-                    .with("parent_groups", parents.into_iter().collect::<Value>());
-                ok.outcome.changed = true;
-            }
             Control::AddHost { .. }
+            | Control::GroupBy { .. }
             | Control::Pause(_)
             | Control::Prompt { .. }
             | Control::Wait(_)

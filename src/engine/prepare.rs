@@ -4,6 +4,7 @@ use super::background::{Status, Timed};
 use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
+use super::guard::{Guard, Guarded};
 use super::position::{Key, Position, Progress};
 use super::result::StepResult;
 use super::walk::Stop;
@@ -56,6 +57,8 @@ pub(crate) struct HostStep {
     pub password: BecomePassword,
     /// Prefix of its action scripts: the environment.
     pub env: String,
+    /// What its change waits for.
+    pub guard: Option<Guard>,
     /// Limit of each action.
     pub timeout: Option<Duration>,
     /// The loop's items, if it is one of a loop.
@@ -184,6 +187,8 @@ impl Position {
             place: task.span.to_string(),
             role: stop.chain.role.as_ref().map(|used| used.role.name.clone()),
             handler: stop.handler,
+            play: cx.index,
+            start: self.walk.is_fixed(),
         });
         Progress {
             stop,
@@ -197,7 +202,7 @@ impl Position {
     }
 
     /// Puts the item's label and `ignore_errors` around a result that came before the step was made.
-    fn framed(&self, cx: &HostContext, mut result: StepResult) -> StepResult {
+    pub(crate) fn framed(&self, cx: &HostContext, mut result: StepResult) -> StepResult {
         let Some(scope) = self.scope(cx) else {
             return result;
         };
@@ -287,6 +292,10 @@ impl Position {
             timeout = [timeout, timed.limit()].into_iter().flatten().min();
             step = Arc::new(timed);
         }
+        let guard = task.confirm.map(Guard::new);
+        if let Some(guard) = &guard {
+            step = Arc::new(Guarded::new(step, guard.clone()));
+        }
         Ok(Prepared::Host(Box::new(HostStep {
             key: self.key(),
             info: self
@@ -299,18 +308,20 @@ impl Position {
             who,
             password,
             env: exports(&controller.environment),
-            timeout,
-            check: controller.check,
-            diff: controller.diff,
-            barrier: task
-                .failed_when
-                .as_ref()
-                .is_some_and(|list| !literally_false(list))
+            barrier: guard.is_some()
+                || task
+                    .failed_when
+                    .as_ref()
+                    .is_some_and(|list| !literally_false(list))
                 || !task.until.is_empty()
                 || task
                     .looped
                     .as_ref()
                     .is_some_and(|l| !l.break_when.is_empty()),
+            guard,
+            timeout,
+            check: controller.check,
+            diff: controller.diff,
             module: spec.name,
             items: self.progress.as_ref().and_then(|p| p.items.clone()),
             frame,
@@ -399,6 +410,39 @@ impl Position {
         }
     }
 
+    /// A task's arguments as written, those of `module_defaults` below them: for modules that render them by themselves.
+    pub(crate) fn arguments(
+        &self,
+        cx: &HostContext,
+        stop: &Stop,
+        scope: &Arc<dyn Scope>,
+        spec: &Spec,
+    ) -> Result<IndexMap<Arc<str>, Node>, TemplateError> {
+        let mut given: IndexMap<Arc<str>, Node> = IndexMap::new();
+        for defaults in defaults_of(stop, spec) {
+            for (key, _, node) in defaults.iter() {
+                given.insert(Arc::clone(key), node.clone());
+            }
+        }
+        let args = &stop.task.action.args;
+        let whole = match args.as_map() {
+            Some(map) => map.get("_variable_params"),
+            None => Some(args).filter(|node| !node.is_null()),
+        };
+        if let Some(node) = whole {
+            let value = cx.run.engine.render(node, scope)?;
+            for key in value.try_iter().into_iter().flatten() {
+                let item = value.get_item(&key).unwrap_or_default();
+                let item = super::run::node_of(&item, &node.span);
+                given.insert(key.to_string().into(), item);
+            }
+        }
+        for (key, _, node) in args.as_map().into_iter().flat_map(crate::yaml::Map::iter) {
+            given.insert(Arc::clone(key), node.clone());
+        }
+        Ok(given)
+    }
+
     /// Renders and checks a task's arguments.
     pub(crate) fn args_map(
         &self,
@@ -409,16 +453,9 @@ impl Position {
     ) -> Result<IndexMap<String, Value>, TemplateError> {
         let task = &stop.task;
         let mut given = IndexMap::new();
-        for node in stop.chain.all(task, |base| &base.module_defaults) {
-            let Some(map) = node.as_map() else { continue };
-            for (name, _, defaults) in map.iter() {
-                let short = name.rsplit('.').next().unwrap_or(name);
-                let ours = short == spec.name || spec.aliases.contains(&short);
-                if ours && let Some(defaults) = defaults.as_map() {
-                    for (key, _, node) in defaults.iter() {
-                        given.insert(key.to_string(), cx.run.engine.render(node, scope)?);
-                    }
-                }
+        for defaults in defaults_of(stop, spec) {
+            for (key, _, node) in defaults.iter() {
+                given.insert(key.to_string(), cx.run.engine.render(node, scope)?);
             }
         }
         match &task.action.args.kind {
@@ -508,6 +545,20 @@ impl Position {
             None => Ok(Arc::clone(&cx.host)),
         }
     }
+}
+
+/// What `module_defaults` say of a module, outermost first.
+fn defaults_of<'a>(stop: &'a Stop, spec: &Spec) -> Vec<&'a crate::yaml::Map> {
+    let levels = stop.chain.all(&stop.task, |base| &base.module_defaults);
+    let modules = levels.into_iter().filter_map(Node::as_map);
+    let ours = modules
+        .flat_map(crate::yaml::Map::iter)
+        .filter(|(name, ..)| {
+            let short = name.rsplit('.').next().unwrap_or(name);
+            short == spec.name || spec.aliases.contains(&short)
+        });
+    ours.filter_map(|(_, _, defaults)| defaults.as_map())
+        .collect()
 }
 
 /// `poll` when it is not said.
@@ -792,16 +843,7 @@ impl Controller for StepController<'_> {
 
     fn find(&self, kind: &str, name: &str) -> Result<PathBuf, Failure> {
         let (found, tried) = find_file(&self.dirs(), kind, name);
-        found.ok_or_else(|| {
-            let tried: Vec<String> = tried
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
-            Failure::new(format!(
-                "could not find `{name}`; looked for {}",
-                tried.join(", ")
-            ))
-        })
+        found.ok_or_else(|| not_found(name, &tried))
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>, Failure> {
@@ -936,6 +978,23 @@ impl Scope for WithExtra {
 /// Marks a [`Failure`] that stands for "not known yet".
 const PENDING: &str = "\0pending";
 
+/// What Ansible says of a file that is not there.
+pub(crate) fn not_found(name: &str, tried: &[PathBuf]) -> Failure {
+    let what = if name.is_empty() {
+        "Could not find file".to_owned()
+    } else {
+        format!("Could not find or access '{name}'")
+    };
+    let tried: Vec<String> = tried
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Failure::new(format!(
+        "{what} on the Ansible Controller; looked for {}",
+        tried.join(", ")
+    ))
+}
+
 /// Looks for a file as Ansible does: in `kind/` of each folder, then in the folder itself.
 pub(crate) fn find_file(
     dirs: &[PathBuf],
@@ -977,12 +1036,14 @@ pub(crate) fn judge(
     if let Some(conditions) = &task.changed_when
         && !result.outcome.skipped
     {
-        result.outcome.changed = all_hold(cx, position, result, conditions)?;
+        result.outcome.changed = all_hold(cx, position, result, conditions)
+            .inspect_err(|error| noted(result, "changed_when_result", error))?;
     }
     if let Some(conditions) = &task.failed_when
         && !result.outcome.skipped
     {
-        let failed = all_hold(cx, position, result, conditions)?;
+        let failed = all_hold(cx, position, result, conditions)
+            .inspect_err(|error| noted(result, "failed_when_result", error))?;
         result.outcome.failed = failed;
         result
             .outcome
@@ -990,6 +1051,12 @@ pub(crate) fn judge(
             .insert("failed_when_result".into(), Value::from(failed));
     }
     Ok(())
+}
+
+/// Why a condition about a result could not be told, in the result.
+fn noted(result: &mut StepResult, field: &str, error: &TemplateError) {
+    let text = failed(error).outcome.msg.unwrap_or_default();
+    result.outcome.data.insert(field.into(), Value::from(text));
 }
 
 /// Whether all conditions hold, with the result so far under the task's `register` name.

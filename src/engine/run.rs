@@ -1,8 +1,9 @@
 //! A run: plays in order, events, the summary.
 
 use super::context::{Options, RunContext};
-use super::host::{Back, Left};
+use super::host::Left;
 use super::includes::Includes;
+use super::interrupt::Interrupt;
 use super::links::{ConnectionDefaults, Connector, Links};
 use super::listing::StartAt;
 use super::play::{Carried, run_play};
@@ -21,7 +22,6 @@ use minijinja::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -47,8 +47,8 @@ pub struct Run {
     pub host_vars: HashMap<String, VarMap>,
     /// Facts of hosts that are known beforehand.
     pub facts: HashMap<String, IndexMap<String, Value>>,
-    /// Set to stop: running actions finish, no more are started.
-    pub stop: Arc<AtomicBool>,
+    /// The user's wish to stop.
+    pub stop: Interrupt,
 }
 
 /// How a run ended.
@@ -85,6 +85,7 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
         context.shared.publish(&host, &state);
         carried.states.insert(host, state);
     }
+    super::resume::check(&context)?;
     let started = Instant::now();
     let names = context.inventory.host_names();
     context.emit(Event::RunStart {
@@ -94,12 +95,12 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
     });
     let mut outcome = Ok(());
     for index in 0..context.plays.len() {
-        let mut told = |back: Back| {
-            summary.failed |= back.left == Left::Failed;
-            summary.unreachable |= back.left == Left::Unreachable;
-            let line = context.links.stats(&back.recap.host);
-            let total = recap.entry(back.recap.host.clone()).or_default();
-            add(total, &back.recap);
+        let mut told = |one: &HostRecap, left: Left| {
+            summary.failed |= left == Left::Failed;
+            summary.unreachable |= left == Left::Unreachable;
+            let line = context.links.stats(&one.host);
+            let total = recap.entry(one.host.clone()).or_default();
+            add(total, one);
             total.seconds = started.elapsed().as_secs_f64();
             (total.turns, total.up, total.down) = (line.turns, line.up, line.down);
         };
@@ -116,7 +117,11 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
             ),
         );
     }
-    context.links.close().await;
+    tokio::select! {
+        () = context.links.close() => {}
+        // The hosts' shells end when the process lets go of their lines.
+        () = context.stop.until_now() => {}
+    }
     summary.interrupted = carried.interrupted;
     recap.sort_by_key(|host, _| names.iter().position(|name| name == host));
     summary.recap = recap.into_values().collect();
@@ -141,6 +146,7 @@ pub(super) fn context(run: Run, events: UnboundedSender<Event>) -> Arc<RunContex
     Arc::new(RunContext {
         magic: Arc::new(Magic {
             values: constants(&run),
+            connection: None,
         }),
         jobs: Arc::default(),
         steps: Steps::new(run.options.step),
@@ -178,7 +184,7 @@ fn announce(inventory: &Inventory, more: &HashMap<String, VarMap>, shared: &Shar
             .map(|(what, vars)| (what.into(), vars))
             .chain(
                 more.get(&host)
-                    .map(|vars| ("the run".into(), Arc::new(vars.clone()))),
+                    .map(|vars| (FROM_RUN.into(), Arc::new(vars.clone()))),
             )
             .collect();
         shared.add_host(&name, layers);
@@ -255,30 +261,79 @@ impl RunContext {
         }
     }
 
-    /// A host added by `add_host`: its variables are computed values.
-    pub(crate) fn add_host(&self, name: &str, groups: &[String], vars: &[(String, Value)]) {
+    /// A host added by `add_host`: its variables are computed values. Says whether anything is new.
+    pub(crate) fn add_host(&self, name: &str, groups: &[String], vars: &[(String, Value)]) -> bool {
         let host: Arc<str> = name.into();
         let source = crate::diag::Source::new("<add_host>", "");
         let span = crate::diag::Span::head(&source);
-        let map: VarMap = vars
+        let known = self.shared.layers(name);
+        let mut map = VarMap::new();
+        for (_, layer) in known
             .iter()
-            .map(|(key, value)| (key.as_str().into(), node_of(value, &span)))
-            .collect();
-        let mut layers: Vec<(Arc<str>, Arc<VarMap>)> = self
-            .shared
-            .layers(name)
-            .map(|layers| layers.to_vec())
-            .unwrap_or_default();
-        layers.push(("add_host".into(), Arc::new(map)));
-        self.shared.add_host(&host, layers);
-        for group in std::iter::once("all").chain(groups.iter().map(String::as_str)) {
-            self.shared.add_to_group(group, Some(&host));
+            .flat_map(|layers| layers.iter())
+            .filter(|(source, _)| &**source == ADDED)
+        {
+            map.extend(
+                layer
+                    .iter()
+                    .map(|(key, node)| (Arc::clone(key), node.clone())),
+            );
         }
+        let mut changed = known.is_none();
+        for (key, value) in vars {
+            let node = node_of(value, &span);
+            let before = map.insert(key.as_str().into(), node);
+            changed |= before.is_none_or(|before| crate::yaml::plain(&before) != *value);
+        }
+        for group in std::iter::once("all").chain(groups.iter().map(String::as_str)) {
+            changed |= self.shared.add_to_group(group, Some(&host));
+        }
+        self.regroup(&host, Some(map));
+        changed
+    }
+
+    /// `group_by`: the host at hand goes into a group, which stands below others. Says whether anything is new.
+    pub(crate) fn group_by(&self, host: &Arc<str>, group: &str, parents: &[String]) -> bool {
+        let mut changed = false;
+        for name in std::iter::once(group).chain(parents.iter().map(String::as_str)) {
+            changed |= self.shared.add_to_group(name, Some(host));
+        }
+        if changed {
+            self.regroup(host, None);
+        }
+        changed
+    }
+
+    /// A host's definitions, with those of the groups that the run put it into.
+    fn regroup(&self, host: &Arc<str>, added: Option<VarMap>) {
+        let groups = self.shared.groups_of(host);
+        let layers = self.inventory.host_vars_layers_in(host, &groups);
+        let mut layers: Vec<(Arc<str>, Arc<VarMap>)> = layers
+            .into_iter()
+            .map(|(what, vars)| (what.into(), vars))
+            .collect();
+        let known = self.shared.layers(host);
+        let known = known.iter().flat_map(|layers| layers.iter());
+        layers.extend(
+            known
+                .filter(|(source, _)| {
+                    &**source == FROM_RUN || (&**source == ADDED && added.is_none())
+                })
+                .cloned(),
+        );
+        layers.extend(added.map(|map| (ADDED.into(), Arc::new(map))));
+        self.shared.add_host(host, layers);
     }
 }
 
+/// Where variables are from that the inventory does not have.
+const FROM_RUN: &str = "the run";
+
+/// Where variables are from that a task gave a host.
+const ADDED: &str = "add_host";
+
 /// A computed value as a node that is never templated.
-fn node_of(value: &Value, span: &crate::diag::Span) -> Node {
+pub(super) fn node_of(value: &Value, span: &crate::diag::Span) -> Node {
     use crate::yaml::Kind;
     use minijinja::value::ValueKind as K;
     let kind = match value.kind() {

@@ -211,13 +211,14 @@ struct Planner<'a> {
     guessed: Arc<AtomicBool>,
 }
 
-/// Plans the turn for the step a host stands at (`first`), and as far ahead as can be seen.
+/// Plans the turn for the step a host stands at (`first`), and as far ahead as can be seen, unless it is to stay `alone`.
 pub(crate) fn plan(
     cx: &Arc<HostContext>,
     position: &Position,
     first: &HostStep,
     cache: &Cache,
     looked: &Looked,
+    alone: bool,
 ) -> Ahead {
     let guessed = Arc::new(AtomicBool::new(false));
     let mut position = position.clone();
@@ -240,7 +241,7 @@ pub(crate) fn plan(
     let mut go_on = planner.step(first.clone());
     for _ in 0..HORIZON {
         // What the user has not agreed to yet is not done.
-        if !go_on || cx.run.steps.asking() {
+        if !go_on || alone || cx.run.steps.asking() {
             break;
         }
         go_on = planner.next();
@@ -467,6 +468,28 @@ impl Turn {
             chunks.push(observe(&self.ahead));
         }
         chunks
+    }
+
+    /// After the line broke: the steps that had ended all the same, by their replies so far, and the keys of those that
+    /// cannot be observed and may have run since.
+    pub(crate) fn salvage(mut self, replies: Vec<Reply>) -> (Vec<Acted>, Vec<Key>) {
+        let chunks = |segment: &Segment| {
+            segment.plan.actions.len() + usize::from(!segment.probes.is_empty())
+        };
+        let mut left = replies.len();
+        let ended = self.segments.iter().take_while(|segment| {
+            let whole = chunks(segment) <= left;
+            left = left.saturating_sub(chunks(segment));
+            whole
+        });
+        let rest = self.segments.split_off(ended.count());
+        self.ahead.clear();
+        let acted = self.read(replies).map(|brought| brought.acted);
+        let opaque = rest.into_iter().filter(|segment| segment.plan.opaque);
+        (
+            acted.unwrap_or_default(),
+            opaque.map(|segment| segment.step.key).collect(),
+        )
     }
 
     /// Takes the replies apart.

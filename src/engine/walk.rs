@@ -257,6 +257,13 @@ impl Walk {
         self.current = self.waiting.take();
     }
 
+    /// Passes over the task that is current, or waits behind the one that gathers facts.
+    pub(crate) fn pass_current(&mut self) {
+        if self.waiting.take().is_none() {
+            self.current = None;
+        }
+    }
+
     /// The task that gathers facts, if it is still to come; it will not come by itself then.
     pub(crate) fn take_gather(&mut self) -> Option<Arc<Task>> {
         self.gather.take()
@@ -365,7 +372,18 @@ impl Walk {
         place
     }
 
-    fn in_flush(&self) -> bool {
+    /// Whether the current task stands in the playbook itself, where a run can start: not in what an include brings, a
+    /// `rescue` or a handler.
+    pub(crate) fn is_fixed(&self) -> bool {
+        let fixed = |frame: &Frame| {
+            !matches!(frame.kind, Kind::Flush)
+                && !matches!(frame.items, Items::Loaded(_) | Items::Rescue(_))
+        };
+        self.waiting.is_none() && !self.frames.is_empty() && self.frames.iter().all(fixed)
+    }
+
+    /// Whether handlers are being run.
+    pub(crate) fn in_flush(&self) -> bool {
         self.frames
             .iter()
             .any(|frame| matches!(frame.kind, Kind::Flush))

@@ -181,6 +181,12 @@ impl Inventory {
     /// priority and name, the host; in each the inventory's own before the files beside it and beside the playbook.
     #[must_use]
     pub fn host_vars_layers(&self, host: &str) -> Vec<(String, Arc<VarMap>)> {
+        self.host_vars_layers_in(host, &[])
+    }
+
+    /// The same for a host that the run put into more groups, weakest first.
+    #[must_use]
+    pub fn host_vars_layers_in(&self, host: &str, more: &[Arc<str>]) -> Vec<(String, Arc<VarMap>)> {
         let mut layers = Vec::new();
         let mut add = |what: String, vars: &VarMap| {
             if !vars.is_empty() {
@@ -188,7 +194,14 @@ impl Inventory {
             }
         };
         let own = self.groups_of(host);
-        let groups = || std::iter::once("all").chain(own.iter().map(String::as_str));
+        let groups = || {
+            let more = more
+                .iter()
+                .filter(|name| !own.iter().any(|known| **known == ***name));
+            std::iter::once("all")
+                .chain(own.iter().map(String::as_str))
+                .chain(more.map(AsRef::as_ref))
+        };
         // As in Ansible: all group variables of the inventory file first, then the folders, `all` before the others.
         for name in groups() {
             if let Some(group) = self.groups.get(name) {

@@ -492,7 +492,12 @@ pub(crate) fn failure(replies: &[Reply], path: &str) -> Option<Outcome> {
     };
     for line in text.lines().rev() {
         if let Some(msg) = line.strip_prefix("!msg ") {
-            return Some(Outcome::failed(msg).with("path", path));
+            // Where `mktemp` was refused, its reason is the reason.
+            let why = text
+                .lines()
+                .find_map(|line| line.strip_prefix("mktemp: ")?.rsplit_once(": "))
+                .map_or(String::new(), |(_, why)| format!(": {why}"));
+            return Some(Outcome::failed(format!("{msg}{why}")).with("path", path));
         }
         // GNU says "invalid user", busybox "unknown user".
         for (what, msg) in [

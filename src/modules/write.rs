@@ -125,7 +125,7 @@ impl<'a> Write<'a> {
             "case $p in */*) d=${p%/*}/ ;; *) d=./ ;; esac\n\
              [ -d \"$d\" ] || { echo \"!msg Destination directory ${d%/} does not exist\" >&2; exit 1; }\n\
              t=$(mktemp \"$d.mini-play.XXXXXX\") || { echo \"!msg Destination ${d%/} not writable\" >&2; exit 1; }\n\
-             trap 'rm -f -- \"$t\"' EXIT\n",
+             trap 'rm -f -- \"$t\"' EXIT\ntrap 'exit 143' HUP INT TERM PIPE\n",
         );
         let mut input = None;
         match self.from {

@@ -243,6 +243,8 @@ pub struct Task {
     pub listen: Vec<Node>,
     /// `async`, seconds.
     pub r#async: Option<Node>,
+    /// `confirm`: after this long the host puts the change back, unless we come in again.
+    pub confirm: Option<std::time::Duration>,
     /// `poll`, seconds.
     pub poll: Option<Node>,
     /// For an include (`include_tasks: {file, apply}`): keywords applied to what is included.
@@ -327,6 +329,7 @@ impl Task {
             notify: Vec::new(),
             listen: Vec::new(),
             r#async: None,
+            confirm: None,
             poll: None,
             apply: None,
             preloaded: None,

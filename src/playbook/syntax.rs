@@ -22,9 +22,10 @@ impl Loader<'_> {
         }
     }
 
-    /// Checks the syntax of a condition or another expression written without braces.
+    /// Checks the syntax of a condition or another expression written without braces; an empty one holds.
     pub(super) fn check_expression(&mut self, node: &Node) {
         if let Kind::Str(text) = &node.kind
+            && !text.trim().is_empty()
             && let Err(problem) = template::check_expr(text)
         {
             self.syntax(problem.diagnostic(text, &node.span));

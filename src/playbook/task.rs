@@ -10,6 +10,7 @@ use crate::diag::{Diagnostic, Span};
 use crate::modules::args;
 use crate::yaml::{Kind, Map, Node};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Loader<'_> {
     /// The tasks of a list; what is wrong in one does not hide what is wrong in the next.
@@ -161,6 +162,10 @@ impl Loader<'_> {
         self.check_files(&action, &base, &inner);
         self.check_expressions(&action);
         let looped = parts.looped(self);
+        if let (Some(looped), Some(_)) = (&looped, parts.confirm) {
+            let text = "`confirm` on a loop: only one change can be waited for";
+            self.error(&looped.over.span, text);
+        }
         let name = action.spec.map_or("", |spec| spec.name);
         if matches!(name, "import_tasks" | "import_role" | "import_playbook")
             || is_static(&action, &parts)
@@ -181,6 +186,7 @@ impl Loader<'_> {
             notify: Vec::new(),
             listen: parts.listen,
             r#async: parts.r#async,
+            confirm: parts.confirm,
             poll: parts.poll,
             apply: None,
             preloaded: None,
@@ -299,6 +305,16 @@ impl Loader<'_> {
             "retries" => parts.retries = value(),
             "delay" => parts.delay = value(),
             "async" => parts.r#async = value(),
+            "confirm" => {
+                parts.confirm = seconds(&crate::modules::args::text(&crate::yaml::plain(node)));
+                if parts.confirm.is_none() {
+                    self.hinted(
+                        &node.span,
+                        format!("`confirm` is `{}`", node.span.text()),
+                        "say how long the host waits for us, between `5s` and `60m`",
+                    );
+                }
+            }
             "poll" => parts.poll = value(),
             "listen" => parts.listen = list(node),
             "static" => parts.r#static = args::to_bool(&crate::yaml::plain(node)),
@@ -497,6 +513,7 @@ struct Parts {
     failed_when: Option<Vec<Node>>,
     listen: Vec<Node>,
     r#async: Option<Node>,
+    confirm: Option<Duration>,
     poll: Option<Node>,
     r#static: Option<bool>,
     over: Option<(Node, LoopKind)>,
@@ -527,5 +544,38 @@ impl Parts {
             extended: self.extended,
             break_when: std::mem::take(&mut self.break_when),
         })
+    }
+}
+
+/// `30`, `30s`, `2m`: how long to wait for the confirmation.
+fn seconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: u64 = number.trim().parse().ok()?;
+    let limit = number.checked_mul(unit)?;
+    (5..=3600)
+        .contains(&limit)
+        .then(|| Duration::from_secs(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times() {
+        for (text, want) in [
+            ("30", Some(30)),
+            ("30s", Some(30)),
+            ("2m", Some(120)),
+            ("1", None),
+            ("x", None),
+            ("2h", None),
+        ] {
+            assert_eq!(seconds(text).map(|limit| limit.as_secs()), want, "{text}");
+        }
     }
 }

@@ -277,6 +277,11 @@ impl Kept {
         text.trim().to_owned()
     }
 
+    /// Whether a turn was sent to it.
+    pub(crate) fn in_turn(&self) -> bool {
+        self.turn.is_some()
+    }
+
     /// Whether the password that was given has been refused, or one was asked for and none is there.
     pub(crate) fn refused(&self) -> bool {
         self.asked > u32::from(self.gate.password.is_some())

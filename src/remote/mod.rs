@@ -14,6 +14,8 @@ mod queue;
 mod shells;
 mod ssh;
 
+pub use ssh::{Shown, Standing};
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -218,6 +220,10 @@ pub struct LinkError {
     pub message: String,
     /// What to do about it, one sentence.
     pub hint: Option<String>,
+    /// Replies of the turn's chunks that had ended before the line broke.
+    pub ended: Vec<Reply>,
+    /// Whether the host may have begun with the chunks that follow those.
+    pub begun: bool,
 }
 
 /// Classes of faults of a link.
@@ -254,6 +260,8 @@ impl LinkError {
             kind,
             message: message.into(),
             hint: None,
+            ended: Vec::new(),
+            begun: false,
         }
     }
 
@@ -297,6 +305,22 @@ impl Connector {
             return Ok(actor::start(shells, counters));
         }
         self.ssh.connect(target).await
+    }
+
+    /// The key that a host shows, and what is known of it. Nobody logs in.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn look(&self, target: &Target) -> Result<Shown, LinkError> {
+        self.ssh.look(target).await
+    }
+
+    /// Takes a host's keys out of the user's known_hosts files; what was removed, a line each.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn forget(&self, target: &Target) -> Result<Vec<String>, LinkError> {
+        self.ssh.forget(target)
     }
 }
 

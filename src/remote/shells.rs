@@ -88,7 +88,10 @@ impl<T: Transport> Shells<T> {
         }
         let mut stuck = 0;
         while !chunks.is_empty() {
-            let progress = self.once(shell, who, &chunks).await?;
+            let progress = match self.once(shell, who, &chunks).await {
+                Ok(progress) => progress,
+                Err(error) => return Err(self.broken_off(shell, error, replies)),
+            };
             let Some((_, kept)) = self.open.get_mut(shell) else {
                 break;
             };
@@ -136,6 +139,25 @@ impl<T: Transport> Shells<T> {
         }
         replies.resize(total, Reply::default());
         Ok(replies)
+    }
+
+    /// The error of a turn that broke off, with what had ended by then.
+    fn broken_off(
+        &mut self,
+        shell: &Identity,
+        mut error: LinkError,
+        mut ended: Vec<Reply>,
+    ) -> LinkError {
+        if error.kind != LinkErrorKind::Lost {
+            return error;
+        }
+        if let Some((_, kept)) = self.open.get_mut(shell) {
+            error.begun = kept.in_turn();
+            let (some, done) = kept.replies();
+            ended.extend(some.into_iter().take(done));
+        }
+        error.ended = ended;
+        error
     }
 
     /// A turn in which chunk number `bad` cannot be run.

@@ -71,6 +71,10 @@ pub struct TaskInfo {
     pub role: Option<String>,
     /// Whether it is a handler.
     pub handler: bool,
+    /// The play it is in, counted from 0.
+    pub play: usize,
+    /// Whether a run can start at it: it stands in the playbook, not in what an include brings, a `rescue` or a handler.
+    pub start: bool,
 }
 
 /// How a step ended.

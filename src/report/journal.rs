@@ -7,6 +7,9 @@ use super::event::{HostRecap, Status, StepEnd};
 use super::{Event, Reporter, json};
 use crate::modules;
 use anyhow::{Context as _, Result};
+use indexmap::IndexMap;
+use minijinja::Value;
+use minijinja::value::Serde;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -75,6 +78,16 @@ impl Receipt {
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(why) => Err(why).with_context(|| format!("failed to read {}", path.display())),
         }
+    }
+
+    /// The facts as values.
+    #[must_use]
+    pub fn known_facts(&self) -> IndexMap<String, Value> {
+        let value = |fact: &serde_json::Value| Value::from(Serde(fact.clone()));
+        let facts = self.facts.iter();
+        facts
+            .map(|(name, fact)| (name.clone(), value(fact)))
+            .collect()
     }
 
     fn store(&self, state: &Path, host: &str) -> Result<()> {
@@ -153,7 +166,7 @@ fn receipt_path(state: &Path, host: &str) -> PathBuf {
 }
 
 /// A host's name as a file name: nothing that leads elsewhere.
-fn file_name(host: &str) -> String {
+pub(super) fn file_name(host: &str) -> String {
     host.chars()
         .map(|c| if c == '/' || c == '\0' { '_' } else { c })
         .collect()
@@ -177,6 +190,9 @@ fn private_file(path: &Path) -> Result<File> {
         .with_context(|| format!("failed to write {}", path.display()))
 }
 
+/// Bytes that must be free for a journal.
+const ROOM: usize = 256 << 10;
+
 /// Writes the journal of a run.
 pub struct Journal {
     state: PathBuf,
@@ -188,6 +204,7 @@ pub struct Journal {
     playbook: String,
     /// Only some tasks are run.
     partial: bool,
+    resume: bool,
     check: bool,
     broken: bool,
 }
@@ -211,9 +228,14 @@ impl Journal {
         private_dir(&state.join("receipts"))?;
         private_dir(&state.join("due"))?;
         // A full disk shows here rather than in the middle of the run.
-        private_file(&dir.join("run.jsonl"))?
-            .write_all(b"")
-            .context("failed to write the journal")?;
+        let room = dir.join("room");
+        let fits = private_file(&room).and_then(|mut file| {
+            file.write_all(&[0; ROOM])?;
+            Ok(file.sync_all()?)
+        });
+        let removed = std::fs::remove_file(&room);
+        fits.and_then(|()| Ok(removed?))
+            .with_context(|| format!("failed to write in {}", dir.display()))?;
         Ok(Self {
             state: state.to_path_buf(),
             dir,
@@ -222,6 +244,7 @@ impl Journal {
             seen: HashMap::new(),
             playbook: String::new(),
             partial: false,
+            resume: false,
             check: false,
             broken: false,
         })
@@ -231,6 +254,13 @@ impl Journal {
     #[must_use]
     pub fn partial(mut self, partial: bool) -> Self {
         self.partial = partial;
+        self
+    }
+
+    /// The same for a run whose hosts go on where an earlier one left them.
+    #[must_use]
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
         self
     }
 
@@ -251,6 +281,9 @@ impl Journal {
             let now = time::OffsetDateTime::now_utc();
             let stamp = now.format(&time::format_description::well_known::Rfc3339)?;
             map.insert("time".into(), stamp.into());
+            if matches!(event, Event::RunStart { .. }) {
+                map.insert("resume".into(), self.resume.into());
+            }
         }
         if !self.files.contains_key(name) {
             let path = self.dir.join(format!("{}.jsonl", file_name(name)));

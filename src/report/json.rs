@@ -81,6 +81,8 @@ fn step(kind: &str, end: &StepEnd) -> Json_ {
         "place": end.task.place,
         "role": end.task.role,
         "handler": end.task.handler,
+        "play": end.task.play,
+        "start": end.task.start,
         "item": end.item,
         "status": end.status.word(),
         "ignored": end.ignored,

@@ -7,7 +7,7 @@ use crate::inventory::Inventory;
 use crate::modules;
 use crate::playbook::ast::{Action, Base, Item, Play, Playbook, Task};
 use crate::report::Receipt;
-use crate::verify::plan::{block, facts_of, play};
+use crate::verify::plan::{block, play};
 use crate::yaml::{Kind, Map, Node};
 use indexmap::IndexMap;
 use minijinja::Value;
@@ -69,7 +69,7 @@ impl Plan {
             let receipt = Receipt::load(state, &host)
                 .map_err(|why| vec![Diagnostic::plain(format!("{why:#}"))])?;
             if !receipt.facts.is_empty() {
-                facts.insert(host, facts_of(&receipt));
+                facts.insert(host, receipt.known_facts());
             }
         }
         let span = Span::head(&Source::new("<service>", ""));

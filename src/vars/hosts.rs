@@ -76,14 +76,17 @@ impl Shared {
         }
     }
 
-    /// Puts a host into a group, made when needed.
-    pub fn add_to_group(&self, group: &str, host: Option<&Arc<str>>) {
+    /// Puts a host into a group, made when needed. Says whether that was anything new.
+    pub fn add_to_group(&self, group: &str, host: Option<&Arc<str>>) -> bool {
         let mut groups = write(&self.groups);
+        let new = !groups.contains_key(group);
         let members = groups.entry(group.into()).or_default();
-        if let Some(host) = host
-            && !members.contains(host)
-        {
-            members.push(Arc::clone(host));
+        match host {
+            Some(host) if !members.contains(host) => {
+                members.push(Arc::clone(host));
+                true
+            }
+            _ => new,
         }
     }
 

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub struct Magic {
     /// Values by name: `inventory_hostname`, `playbook_dir`, `ansible_check_mode`…
     pub values: Values,
+    /// `ansible_connection` when no variable says it.
+    pub connection: Option<Arc<str>>,
 }
 
 /// What a scope may read of other hosts.
@@ -197,6 +199,9 @@ impl StepScope {
         if name == "ansible_host" {
             return Ok(Some(Definition::Value(Value::from(&*self.host))));
         }
+        if let ("ansible_connection", Some(connection)) = (name, &self.magic.connection) {
+            return Ok(Some(Definition::Value(Value::from(&**connection))));
+        }
         if self.state.facts_pending && (name.starts_with("ansible_") || name.ends_with("s")) {
             return Err(TemplateError::Pending(name.to_owned()));
         }
@@ -292,7 +297,10 @@ impl StepScope {
             engine: Arc::clone(&self.engine),
             shared: Arc::clone(&self.shared),
             host: host.into(),
-            magic: Arc::new(Magic { values }),
+            magic: Arc::new(Magic {
+                values,
+                connection: Some("ssh".into()),
+            }),
             state: match self.access {
                 Access::Everything | Access::Guess(_) => self.shared.state(host),
                 Access::Inventory => HostState::default(),

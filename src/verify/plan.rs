@@ -108,7 +108,7 @@ pub fn plan(
         let known = !receipt.facts.is_empty();
         if known {
             // Those of hosts that are not looked at too: `hostvars` may lead there.
-            facts.insert(host.clone(), facts_of(&receipt));
+            facts.insert(host.clone(), receipt.known_facts());
         }
         let Some(marks) = carries.get(&host) else {
             continue;
@@ -155,16 +155,6 @@ pub fn plan(
         host_vars,
         facts,
     })
-}
-
-/// The facts that a receipt holds, as values.
-pub(crate) fn facts_of(receipt: &Receipt) -> IndexMap<String, Value> {
-    let value = |fact: &serde_json::Value| Value::from(minijinja::value::Serde(fact.clone()));
-    receipt
-        .facts
-        .iter()
-        .map(|(name, fact)| (name.clone(), value(fact)))
-        .collect()
 }
 
 /// A play of these tasks.
@@ -392,6 +382,7 @@ fn plain_task(mut base: Base, args: Node, path: &Path) -> Task {
         notify: Vec::new(),
         listen: Vec::new(),
         r#async: None,
+        confirm: None,
         poll: None,
         apply: None,
         preloaded: None,

@@ -14,6 +14,16 @@ pub struct Sshd {
     pub dir: tempfile::TempDir,
     pub address: SocketAddr,
     child: Child,
+    script: String,
+}
+
+fn spawn(script: &str, log: std::fs::File) -> Child {
+    Command::new("unshare")
+        .args(["--mount", "/bin/sh", "-c", script])
+        .stdin(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("start sshd")
 }
 
 /// Runs a program and wants it to succeed.
@@ -84,26 +94,39 @@ impl Sshd {
             "exec /usr/sbin/sshd -D -e -f {}\n",
             at("sshd_config").display()
         ));
-        let child = Command::new("unshare")
-            .args(["--mount", "/bin/sh", "-c", &script])
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("start sshd");
+        let child = spawn(&script, log);
         let sshd = Self {
             dir,
             address,
             child,
+            script,
         };
         // Any port: tests put relays in front.
         let known = format!("[127.0.0.1]:* {}", sshd.host_key());
         std::fs::write(sshd.known_hosts(), known).expect("write");
+        sshd.await_port();
+        sshd
+    }
+
+    fn await_port(&self) {
         let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(address).is_err() {
+        while TcpStream::connect(self.address).is_err() {
             assert!(Instant::now() < until, "sshd does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
-        sshd
+    }
+
+    /// Takes no more connections; those that there are go on.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Takes connections again.
+    pub fn start_again(&mut self) {
+        let log = std::fs::File::create(self.dir.path().join("log")).expect("log");
+        self.child = spawn(&self.script, log);
+        self.await_port();
     }
 
     /// The client's private key.

@@ -30,11 +30,7 @@ pub(crate) fn check(live: &Live, settings: &Settings, known: &Known) -> Result<(
     };
     let (host, port) = &settings.known_as;
     let name = known_hosts::name(host, *port);
-    let shown = format!(
-        "{} {}",
-        known_hosts::kind(key),
-        known_hosts::fingerprint(key)
-    );
+    let shown = known_hosts::shown(key);
     match known.judge(key) {
         Verdict::Known => Ok(()),
         Verdict::Revoked { place } => {
@@ -45,9 +41,9 @@ pub(crate) fn check(live: &Live, settings: &Settings, known: &Known) -> Result<(
             "the host key has changed: {place} has {old}, the host shows {shown}"
         ))
         .hint(format!(
-            "if the host was installed anew, remove the old key with `ssh-keygen -R '{name}' -f {file}`; if not, \
+            "if the host was installed anew, `mini-play hosts forget {0}` and `mini-play hosts trust {0}`; if not, \
              somebody may stand between you and the host",
-            file = place.rsplit_once(':').map_or("", |(file, _)| file)
+            settings.name
         ))),
         Verdict::Authority { place } => Err(error(format!(
             "the host key {shown} is not known itself: {place} has only a @cert-authority, and host certificates \
@@ -63,9 +59,10 @@ pub(crate) fn check(live: &Live, settings: &Settings, known: &Known) -> Result<(
                 text.push_str("; cannot read ");
                 text.push_str(why);
             }
-            Err(error(text).hint(
-                "compare the fingerprint with the host's own, then use --host-key-checking=accept-new once",
-            ))
+            Err(error(text).hint(format!(
+                "compare the fingerprint with the host's own and add it: `mini-play hosts trust {}`",
+                settings.name
+            )))
         }
     }
 }

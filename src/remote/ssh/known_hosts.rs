@@ -65,6 +65,11 @@ pub(crate) fn fingerprint(key: &[u8]) -> String {
     )
 }
 
+/// A key's type and fingerprint, for people.
+pub(crate) fn shown(key: &[u8]) -> String {
+    format!("{} {}", kind(key), fingerprint(key))
+}
+
 /// The key's own name of its type.
 pub(crate) fn kind(key: &[u8]) -> &str {
     let len = key
@@ -268,6 +273,49 @@ pub(crate) fn add(
         .write_all(line.as_bytes())
 }
 
+/// Takes all keys of a host out of the file; what was removed, a line each. Revoked keys, certificate authorities and
+/// lines whose patterns are for other hosts too stay.
+pub(crate) fn remove(file: &Path, host: &str, port: u16) -> std::io::Result<Vec<String>> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(why) => return Err(why),
+    };
+    let name = name(host, port);
+    let mut gone = Vec::new();
+    let mut kept = String::new();
+    for (at, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        let names = words.next().unwrap_or_default();
+        let key = words.nth(1).and_then(|key| STANDARD.decode(key).ok());
+        let own = |one: &str| one.eq_ignore_ascii_case(&name);
+        let left: Vec<&str> = match names.strip_prefix("|1|") {
+            Some(hashed) if hash_matches(hashed, &name) == Some(true) => Vec::new(),
+            Some(_) => vec![names],
+            None => names.split(',').filter(|one| !own(one)).collect(),
+        };
+        let touched = left.len() < names.split(',').count() && !names.starts_with(['@', '#']);
+        let Some(key) = key.filter(|_| touched) else {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        };
+        gone.push(format!("{} ({}:{})", shown(&key), file.display(), at + 1));
+        if !left.is_empty() {
+            kept.push_str(&left.join(","));
+            kept.push_str(&line[names.len()..]);
+            kept.push('\n');
+        }
+    }
+    if !gone.is_empty() {
+        let part = file.with_extension("mini-play");
+        std::fs::write(&part, kept)?;
+        std::fs::set_permissions(&part, std::fs::metadata(file)?.permissions())?;
+        std::fs::rename(&part, file)?;
+    }
+    Ok(gone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +332,51 @@ mod tests {
         let mut known = Known::default();
         known.scan(Path::new("kh"), text, host, port);
         known.judge(key)
+    }
+
+    #[test]
+    fn a_host_is_forgotten_and_others_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        let blob = STANDARD.encode(key("ssh-ed25519", "k"));
+        let rest = format!("ssh-ed25519 {blob} a comment");
+        add(&file, "web1", 22, &key("ssh-ed25519", "hashed"), true).unwrap();
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        for names in [
+            "web1",
+            "web2,WEB1,10.0.0.1",
+            "web1*",
+            "# web1",
+            "[web1]:2200",
+        ] {
+            text.push_str(&format!("{names} {rest}\n"));
+        }
+        text.push_str(&format!("@revoked web1 {rest}\n"));
+        std::fs::write(&file, &text).unwrap();
+        let gone = remove(&file, "web1", 22).unwrap();
+        assert_eq!(gone.len(), 3, "{gone:?}");
+        assert!(gone[1].starts_with("ssh-ed25519 SHA256:") && gone[1].contains("known_hosts:2"));
+        let left = std::fs::read_to_string(&file).unwrap();
+        let names = [
+            "web2,10.0.0.1",
+            "web1*",
+            "# web1",
+            "[web1]:2200",
+            "@revoked web1",
+        ];
+        let want: Vec<String> = names
+            .iter()
+            .map(|names| format!("{names} {rest}"))
+            .collect();
+        assert_eq!(left.lines().collect::<Vec<_>>(), want);
+        assert_eq!(remove(&file, "web1", 2200).unwrap().len(), 1);
+        assert_eq!(remove(&file, "web9", 22).unwrap().len(), 0);
+        assert_eq!(
+            remove(Path::new("/nonexistent/x"), "web1", 22)
+                .unwrap()
+                .len(),
+            0
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod login;
 mod session;
 mod settings;
 mod transport;
+mod trust;
 pub(crate) mod wire;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use config::Config;
 use session::{Fault, Live};
 use settings::{Hop, Settings, Way};
 use transport::Ssh;
+pub use trust::{Shown, Standing};
 use wire::{Counters, Line};
 
 use super::shells::Shells;
@@ -230,6 +232,9 @@ async fn enter(
     let known = hostkey::known(settings);
     let algorithms = known.algorithms();
     let mut live = greet(line, counters, algorithms.as_deref(), settings.limit).await?;
+    if settings.only_greet {
+        return Ok(live);
+    }
     hostkey::check(&live, settings, &known)?;
     login::login(&mut live, &settings.credentials).await?;
     Ok(live)

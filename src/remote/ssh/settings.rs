@@ -31,6 +31,8 @@ pub(crate) struct Hop {
 
 /// All there is to know for connecting.
 pub(crate) struct Settings {
+    /// The host's name in the inventory.
+    pub(crate) name: String,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) way: Way,
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     /// Where a new key is written; hashed or not.
     pub(crate) new_keys: Option<PathBuf>,
     pub(crate) hash_names: bool,
+    /// Only the host's key is wanted: nobody logs in.
+    pub(crate) only_greet: bool,
 }
 
 impl Settings {
@@ -140,6 +144,8 @@ impl Settings {
             None => (host.clone(), port),
         };
         Ok(Self {
+            name: target.name.clone(),
+            only_greet: false,
             way: way(&words, &tokens, &host).map_err(bad)?,
             limit: match target.connect_timeout {
                 Some(limit) => limit,

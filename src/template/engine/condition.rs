@@ -19,6 +19,7 @@ impl Engine {
         match &node.kind {
             Kind::Bool(b) => Ok(*b),
             Kind::Int(n) => Ok(*n != 0),
+            Kind::Null => Ok(true),
             Kind::Str(text) | Kind::Unsafe(text) => self.condition(text, Some(&node.span), scope),
             Kind::Seq(items) => {
                 for item in items.iter() {
@@ -46,11 +47,9 @@ impl Engine {
         scope: &Arc<dyn Scope>,
     ) -> Result<bool, TemplateError> {
         let bare = text.trim();
+        // As in Ansible: no condition holds.
         if bare.is_empty() {
-            return Err(simple_error(
-                "a condition must not be empty".to_owned(),
-                span,
-            ));
+            return Ok(true);
         }
         let wrapped = ["{{", "{%", "{#"].iter().any(|mark| bare.starts_with(mark));
         if wrapped && ["}}", "%}", "#}"].iter().any(|mark| bare.ends_with(mark)) {
@@ -110,13 +109,6 @@ impl Engine {
             span,
             "this condition is no boolean: test it with `| bool`, `| length > 0` or `is not none`",
         );
-        // A variable that holds `yes` or `false` as text was an expression itself, once.
-        if let Some(text) = value.as_str() {
-            return Ok(!matches!(
-                text.trim().to_ascii_lowercase().as_str(),
-                "" | "false" | "no" | "off" | "none" | "n" | "f" | "0"
-            ));
-        }
         Ok(value.is_true())
     }
 }

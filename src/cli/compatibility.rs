@@ -78,7 +78,7 @@ fn keywords(out: &mut String) {
     for keyword in KEYWORDS {
         let how = match keyword.state {
             State::Fine => continue,
-            State::Old(now) => format!("old spelling of {}", now),
+            State::Old(now) => format!("old spelling of {now}"),
             State::Refused(why) => format!("refused: {why}"),
         };
         if !seen.contains(&(keyword.name, how.clone())) {

@@ -507,7 +507,11 @@ fn magic(
     if let Some(limit) = &options.limit {
         values.insert("ansible_limit".into(), Value::from(limit.as_str()));
     }
-    let keyword = play.base.connection.as_ref().and_then(|node| node.as_str());
+    let keyword = play
+        .base
+        .connection
+        .as_ref()
+        .and_then(crate::yaml::Node::as_str);
     let connection = run.links.kind(keyword, host);
     Arc::new(Magic {
         values,

@@ -121,10 +121,12 @@ impl Wait {
                 Err(error) => error.message,
             };
             cx.run.links.reset(&self.target).await;
-            if cx.run.stopping() || Instant::now() + self.sleep >= end {
+            if cx.run.stop.wanted() || Instant::now() + self.sleep >= end {
                 return Err(why);
             }
-            tokio::time::sleep(self.sleep.max(Duration::from_millis(100))).await;
+            cx.run
+                .rest(self.sleep.max(Duration::from_millis(100)))
+                .await;
         }
     }
 
@@ -136,7 +138,7 @@ impl Wait {
             if self.check {
                 return Outcome::ok().with("elapsed", 0);
             }
-            tokio::time::sleep(self.delay).await;
+            cx.run.rest(self.delay).await;
             cx.run.links.reset(&self.target).await;
             let end = start + self.timeout;
             return match self.until(cx, "exit 0", end, Reply::ok).await {
@@ -178,7 +180,7 @@ impl Wait {
             return failed(format!("Reboot command failed: {}", text.trim())).with("rc", reply.rc);
         }
         cx.run.links.reset(&self.target).await;
-        tokio::time::sleep(reboot.after.max(PAUSE)).await;
+        cx.run.rest(reboot.after.max(PAUSE)).await;
         let end = start + reboot.after + self.timeout;
         let other = |reply: &Reply| reply.ok() && reply.stdout != before;
         if let Err(why) = self.until(cx, &reboot.boot, end, other).await {

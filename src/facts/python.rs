@@ -19,7 +19,7 @@ pub(super) fn add(told: &Told, facts: &mut Facts) {
     let installed = told.word("base", "python Python");
     let release = facts
         .get("distribution_release")
-        .and_then(|release| release.as_str());
+        .and_then(serde_json::Value::as_str);
     let usual = || RELEASES.iter().find(|(name, _)| Some(*name) == release);
     let Some(version) = installed.or_else(|| usual().map(|(_, version)| *version)) else {
         return;

@@ -1,8 +1,8 @@
 //! `docker_container`: containers, made anew when an option that is given differs.
 
 use super::image::tagged;
-use super::options::{OPTIONS, same, words};
-use super::{Docker, docker_params, value};
+use super::options::{OPTIONS, port, same, words};
+use super::{Docker, docker_params, scalar, value};
 use crate::modules::rule::{Act, Known, Rule, Verdict};
 use crate::modules::{
     Args, Chunk, Controller, Effect, Failure, FreeForm, Module, Outcome, Probe, Runs, Seen, Spec,
@@ -233,7 +233,7 @@ fn split(value: &Value) -> Result<Vec<String>, String> {
         Some(text) => shlex::split(text).ok_or_else(|| "the command has an open quote".to_owned()),
         None => Ok(value
             .try_iter()
-            .map(|list| list.map(|word| super::scalar(&word)).collect())
+            .map(|list| list.map(|word| scalar(&word)).collect())
             .unwrap_or_default()),
     }
 }
@@ -255,20 +255,6 @@ struct Container {
     args: Args,
 }
 
-/// A published port as `[ip:]host:inside/protocol`, in its parts.
-fn port(text: &str) -> Option<(String, String, String)> {
-    let (text, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (outside, inside) = text.rsplit_once(':')?;
-    let (address, outside) = outside.rsplit_once(':').unwrap_or(("", outside));
-    let address = address.trim_matches(['[', ']']);
-    let address = if address == "0.0.0.0" { "" } else { address };
-    Some((
-        format!("{inside}/{protocol}"),
-        address.to_owned(),
-        outside.to_owned(),
-    ))
-}
-
 impl Container {
     fn ignored(&self, param: &str) -> bool {
         let list = super::pairs(self.args.get("comparisons"));
@@ -285,7 +271,7 @@ impl Container {
             Some(text) => text.to_owned(),
             None => entry
                 .get_attr("name")
-                .map(|name| name.to_string())
+                .map(|name| scalar(&name))
                 .unwrap_or_default(),
         };
         self.args
@@ -425,7 +411,7 @@ impl Container {
         let have: Vec<&String> = have
             .and_then(Json::as_object)
             .into_iter()
-            .flat_map(|map| map.keys())
+            .flat_map(serde_json::Map::keys)
             .collect();
         let wanted = self.networks();
         let fresh = now.is_none() && self.args.bool("networks_cli_compatible");
@@ -504,7 +490,7 @@ impl Container {
             )
             .into_verdict());
         }
-        let pull = super::scalar(self.args.get("pull").unwrap_or(&Value::from("missing")));
+        let pull = scalar(self.args.get("pull").unwrap_or(&Value::from("missing")));
         let pulls = match pull.as_str() {
             "always" | "true" | "True" => self.image.is_some(),
             "never" => false,
@@ -587,22 +573,5 @@ impl Act {
     fn into_verdict(mut self) -> Verdict {
         self.outcome.changed = !self.actions.is_empty();
         self.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::port;
-
-    #[test]
-    fn ports_are_taken_apart() {
-        let parts = |text| port(text).map(|(a, b, c)| format!("{a} {b} {c}"));
-        assert_eq!(parts("80:8080").as_deref(), Some("8080/tcp  80"));
-        assert_eq!(
-            parts("127.0.0.1:53:53/udp").as_deref(),
-            Some("53/udp 127.0.0.1 53")
-        );
-        assert_eq!(parts("0.0.0.0:80:80").as_deref(), Some("80/tcp  80"));
-        assert_eq!(parts("80"), None);
     }
 }

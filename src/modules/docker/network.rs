@@ -160,7 +160,7 @@ fn judge(args: &Args, docker: &Docker, name: &str, seen: &Seen) -> Known<Verdict
     let inside: Vec<String> = now
         .iter()
         .filter_map(|now| now["Containers"].as_object())
-        .flat_map(|map| map.values())
+        .flat_map(serde_json::Map::values)
         .filter_map(|one| one["Name"].as_str().map(str::to_owned))
         .collect();
     let mut actions = Vec::new();

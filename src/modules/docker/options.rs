@@ -28,10 +28,10 @@ pub(super) enum Kind {
 }
 
 /// An option: parameter, flag, where it is told, how.
-pub(super) type Option_ = (&'static str, &'static str, &'static str, Kind);
+pub(super) type Setting = (&'static str, &'static str, &'static str, Kind);
 
 /// All of them.
-pub(super) const OPTIONS: &[Option_] = &[
+pub(super) const OPTIONS: &[Setting] = &[
     ("hostname", "--hostname", "/Config/Hostname", Kind::Text),
     (
         "domainname",
@@ -262,7 +262,7 @@ fn texts(args: &Args, param: &str, kind: Kind) -> Vec<String> {
 }
 
 /// The words of an option for `docker create`.
-pub(super) fn words(args: &Args, (param, flag, _, kind): &Option_) -> Vec<String> {
+pub(super) fn words(args: &Args, (param, flag, _, kind): &Setting) -> Vec<String> {
     if !args.has(param) {
         return Vec::new();
     }
@@ -285,7 +285,7 @@ pub(super) fn words(args: &Args, (param, flag, _, kind): &Option_) -> Vec<String
 }
 
 /// Whether a container has an option as it is wanted.
-pub(super) fn same(args: &Args, (param, _, place, kind): &Option_, now: &Json) -> bool {
+pub(super) fn same(args: &Args, (param, _, place, kind): &Setting, now: &Json) -> bool {
     if !args.has(param) {
         return true;
     }
@@ -328,9 +328,23 @@ pub(super) fn same(args: &Args, (param, _, place, kind): &Option_, now: &Json) -
     }
 }
 
+/// A published port as `[ip:]host:inside/protocol`, in its parts.
+pub(super) fn port(text: &str) -> Option<(String, String, String)> {
+    let (text, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (outside, inside) = text.rsplit_once(':')?;
+    let (address, outside) = outside.rsplit_once(':').unwrap_or(("", outside));
+    let address = address.trim_matches(['[', ']']);
+    let address = if address == "0.0.0.0" { "" } else { address };
+    Some((
+        format!("{inside}/{protocol}"),
+        address.to_owned(),
+        outside.to_owned(),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, port};
 
     #[test]
     fn sizes_are_read() {
@@ -339,5 +353,17 @@ mod tests {
         assert_eq!(bytes("64MiB"), Some(64 << 20));
         assert_eq!(bytes("100"), Some(100));
         assert_eq!(bytes("1x"), None);
+    }
+
+    #[test]
+    fn ports_are_taken_apart() {
+        let parts = |text| port(text).map(|(a, b, c)| format!("{a} {b} {c}"));
+        assert_eq!(parts("80:8080").as_deref(), Some("8080/tcp  80"));
+        assert_eq!(
+            parts("127.0.0.1:53:53/udp").as_deref(),
+            Some("53/udp 127.0.0.1 53")
+        );
+        assert_eq!(parts("0.0.0.0:80:80").as_deref(), Some("80/tcp  80"));
+        assert_eq!(parts("80"), None);
     }
 }

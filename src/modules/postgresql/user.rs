@@ -191,7 +191,7 @@ impl Account {
         let role = &row["role"];
         let keep = self.args.bool("no_password_changes") && !new;
         let mut words = Vec::new();
-        let password = self.password.as_ref().map_or("", |secret| secret.reveal());
+        let password = self.password.as_ref().map_or("", Secret::reveal);
         let change = self.password.is_some()
             && !keep
             && !scram::matches(

@@ -15,6 +15,7 @@ pub mod modules;
 pub mod playbook;
 pub mod remote;
 pub mod report;
+pub mod secrets;
 pub mod service;
 pub mod template;
 pub mod vars;

@@ -172,7 +172,7 @@ pub(super) fn run_all(
             stop: stop.clone(),
         };
         if lists {
-            print!("{}", engine::list(run, listing)?);
+            print!("{}", crate::secrets::mask(&engine::list(run, listing)?));
             continue;
         }
         if args.syntax_check {

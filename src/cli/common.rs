@@ -8,6 +8,7 @@ use crate::inventory::Inventory;
 use crate::playbook::LoadOptions;
 use crate::playbook::ast::{Playbook, VarMap};
 use crate::remote::{self, HostKeyChecking, Secret};
+use crate::secrets::mask;
 use crate::vault::Vault;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
@@ -37,14 +38,15 @@ pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut err = std::io::stderr().lock();
     // Nobody is left to tell when stderr is gone.
-    let _ = if let Some(Diagnostics(all)) = error.downcast_ref() {
+    let text = if let Some(Diagnostics(all)) = error.downcast_ref() {
         let texts: Vec<String> = all.iter().map(|d| d.render(color)).collect();
-        writeln!(err, "{}", texts.join("\n\n"))
+        texts.join("\n\n")
     } else if let Some(diagnostic) = error.downcast_ref::<Diagnostic>() {
-        writeln!(err, "{}", diagnostic.render(color))
+        diagnostic.render(color)
     } else {
-        writeln!(err, "error: {error:#}")
+        format!("error: {error:#}")
     };
+    let _ = writeln!(err, "{}", mask(&text));
     ExitCode::from(exit::BAD_INPUT)
 }
 
@@ -55,7 +57,7 @@ pub(super) fn logging() {
         EnvFilter::try_from_env("MINI_PLAY_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| crate::secrets::Stderr)
         .without_time()
         .init();
 }
@@ -300,7 +302,7 @@ pub(super) fn load_playbook(path: &Path, options: &LoadOptions) -> Result<Playbo
     let mut err = std::io::stderr().lock();
     for note in &playbook.notes {
         // Notes are a courtesy; the run goes on without a reader.
-        let _ = writeln!(err, "{}", note.render(color));
+        let _ = writeln!(err, "{}", mask(&note.render(color)));
     }
     Ok(playbook)
 }

@@ -39,6 +39,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<ExitCode> {
         facts: std::collections::HashMap::new(),
         stop: Interrupt::default(),
     };
-    print!("{}", engine::explain(run, &args.host, &args.variable)?);
+    let text = engine::explain(run, &args.host, &args.variable)?;
+    print!("{}", crate::secrets::mask(&text));
     Ok(ExitCode::from(exit::OK))
 }

@@ -50,7 +50,8 @@ pub(super) fn run(args: &LintArgs) -> Result<ExitCode> {
         };
         let playbook = playbook::load(path, &options).map_err(Diagnostics)?;
         for found in playbook.unsupported.iter().chain(&playbook.notes) {
-            println!("{}\n", found.render(super::common::color()));
+            let text = found.render(super::common::color());
+            println!("{}\n", crate::secrets::mask(&text));
         }
         let errors = playbook
             .unsupported

@@ -127,7 +127,7 @@ impl Includes {
 }
 
 fn read_vars(path: &Path, vault: &Vault) -> Result<VarMap, Diagnostic> {
-    let node = crate::yaml::load(&vault.source(path)?)?;
+    let node = crate::secrets::load(&vault.source(path)?)?;
     if node.is_null() {
         return Ok(VarMap::new());
     }

@@ -176,6 +176,14 @@ impl StepResult {
 
     /// The registered form.
     pub(crate) fn into_item(self, _cx: &HostContext) -> ItemResult {
+        if self.no_log {
+            // What a hidden command said is hidden wherever it is shown later.
+            for name in ["stdout", "content"] {
+                if let Some(text) = self.outcome.data.get(name).and_then(Value::as_str) {
+                    crate::secrets::learn(text);
+                }
+            }
+        }
         let mut dict = self.dict();
         if let Some((var, item)) = &self.item {
             dict.insert(var.to_string(), item.clone());

@@ -255,7 +255,12 @@ impl RunContext {
             }
         });
         match read.await {
-            Ok(Ok(line)) => Ok(line),
+            Ok(Ok(line)) => {
+                if !echo {
+                    crate::secrets::learn(&line);
+                }
+                Ok(line)
+            }
             Ok(Err(why)) => Err(why.to_string()),
             Err(why) => Err(why.to_string()),
         }

@@ -102,7 +102,7 @@ fn below(path: &Path, top: bool, files: &mut Vec<PathBuf>) {
 }
 
 fn vars(path: &Path, vault: &Vault) -> Result<VarMap, Diagnostic> {
-    let node = crate::yaml::load(&vault.source(path)?)?;
+    let node = crate::secrets::load(&vault.source(path)?)?;
     if node.is_null() {
         return Ok(VarMap::new());
     }

@@ -23,7 +23,10 @@ impl Args {
             }
         }
         for param in spec.params {
-            if values.contains_key(param.name) {
+            if let Some(value) = values.get(param.name) {
+                if param.secret {
+                    crate::secrets::learn(&text(value));
+                }
                 continue;
             }
             if param.required {

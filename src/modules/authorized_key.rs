@@ -58,7 +58,8 @@ impl Module for AuthorizedKey {
         &SPEC
     }
 
-    fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+        super::download::check("key", args.text("key").trim(), false, controller)?;
         let wanted = Wanted {
             user: args.text("user"),
             key: args.text("key"),

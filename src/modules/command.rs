@@ -197,7 +197,7 @@ impl Run {
             } else {
                 Value::from(text.as_str())
             };
-            let run = format!("mp_find {} && {}", quote(shell), join([shell, "-c", &text]));
+            let run = format!("mp_find {} && {}", quote(shell), in_shell(shell, &text));
             (cmd, run)
         } else {
             if let Some(executable) = &executable {
@@ -288,6 +288,21 @@ mp_find() {
 "#;
 
 /// The command between its two stamps. Like Python's `chdir`, `cd -P` leaves no trace of links in `$PWD`.
+/// A shell that runs a text. A secret in the text is kept out of the shell's arguments: they are for all to see.
+fn in_shell(shell: &str, text: &str) -> String {
+    let posix = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
+    let name = shell.rsplit('/').next().unwrap_or_default();
+    let secret = matches!(crate::secrets::mask(text), std::borrow::Cow::Owned(_));
+    if !secret || !posix.contains(&name) {
+        return join([shell, "-c", text]);
+    }
+    format!(
+        "{{ printf %s {} | {} -c 'eval \"$(cat <&9)\" 9<&-' 9<&0 <&8 8<&-; }} 8<&0",
+        quote(text),
+        quote(shell)
+    )
+}
+
 fn script(run: &str, chdir: Option<&str>, keep_locale: bool) -> String {
     let cd = chdir.map_or(String::new(), |dir| {
         format!(
@@ -537,6 +552,26 @@ mod tests {
 
     fn text(outcome: &Outcome, key: &str) -> String {
         crate::modules::args::text(&outcome.data[key])
+    }
+
+    #[test]
+    fn a_shell_is_not_called_with_secrets() {
+        let text = "x='Zq-in-shell-arguments'; tr '\\0' ' ' <\"/proc/$$/cmdline\"; cat; exit 3";
+        let plain = in_shell("/bin/sh", text);
+        assert!(plain.starts_with("/bin/sh -c '"), "{plain}");
+        crate::secrets::learn("Zq-in-shell-arguments");
+        let hidden = in_shell("/bin/sh", text);
+        let out = std::process::Command::new("sh")
+            .args(["-c", &format!("echo input | {hidden}")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stdout).unwrap();
+        assert!(
+            said.starts_with("/bin/sh -c eval") && said.ends_with("input\n"),
+            "{said}"
+        );
+        assert_eq!(out.status.code(), Some(3));
+        assert!(in_shell("/usr/bin/fish", text).starts_with("/usr/bin/fish -c"));
     }
 
     #[test]

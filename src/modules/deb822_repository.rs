@@ -85,7 +85,8 @@ impl Module for Deb822Repository {
         &SPEC
     }
 
-    fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+        super::download::check("signed_by", &args.text("signed_by"), false, controller)?;
         let slug = slug(&args.text("name"));
         let file = format!("/etc/apt/sources.list.d/{slug}.sources");
         if args.text("state") == "absent" {

@@ -6,7 +6,7 @@ use super::probe::{FileType, PathState};
 use super::write::{self, Source, Write};
 use super::{
     Args, Controller, Decision, Effect, Failure, FreeForm, Module, Outcome, Param, Plan, Probe,
-    Runs, Seen, Spec, Step, Type, put, sh,
+    Runs, Seen, Spec, Step, Type, download, put, sh,
 };
 use crate::remote::{Chunk, Reply};
 use std::collections::HashMap;
@@ -47,7 +47,9 @@ static SPEC: Spec = Spec {
             "ignored: the download is written beside its destination"
         ),
         Param::new("url_username", Type::Str, "user").aliases(&["username"]),
-        Param::new("url_password", Type::Str, "password").aliases(&["password"]),
+        Param::new("url_password", Type::Str, "password")
+            .aliases(&["password"])
+            .secret(),
     ],
     free_form: FreeForm::Pairs,
     runs: Runs::Host,
@@ -58,16 +60,22 @@ impl Module for GetUrl {
         &SPEC
     }
 
-    fn plan(&self, args: &Args, _: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let given = match args.str("sha256sum") {
             Some(sum) if !sum.is_empty() => format!("sha256:{sum}"),
             _ => args.text("checksum"),
         };
+        let checksum = checksum(&given)?;
+        // A list of digests pins nothing when it comes over the same line.
+        match &checksum {
+            Some((_, Sum::List(list))) => download::check("checksum", list, false, controller)?,
+            sum => download::check("url", &args.text("url"), sum.is_some(), controller)?,
+        }
         Ok(Box::new(Download {
             request: Request::new(args)?,
             dest: args.text("dest"),
             force: args.bool("force"),
-            checksum: checksum(&given)?,
+            checksum,
             backup: args.bool("backup"),
             attrs: Attrs::new(args)?,
             unsafe_writes: args.bool("unsafe_writes"),

@@ -83,7 +83,7 @@ impl Module for Git {
         if let Some(key) = args.str("key_file") {
             ssh = format!("-i {} -o IdentitiesOnly=yes {ssh}", quote(&key));
         }
-        let repo = args.text("repo");
+        let (repo, login) = login(args.text("repo"));
         let umask = args.get("umask").map(|umask| {
             let text = super::args::text(umask);
             if text.chars().all(|c| ('0'..='7').contains(&c)) {
@@ -99,6 +99,7 @@ impl Module for Git {
             } else {
                 repo
             },
+            login,
             version: args.text("version"),
             remote: args.text("remote"),
             refspec: args.str("refspec"),
@@ -150,8 +151,29 @@ impl Module for Git {
     }
 }
 
+/// A name and password are taken out of an address that goes over HTTP: arguments of programs are for all to see, and
+/// what is written into the clone stays there.
+fn login(repo: String) -> (String, Option<(String, String)>) {
+    if !repo.starts_with("http://") && !repo.starts_with("https://") {
+        return (repo, None);
+    }
+    let (bare, login) = super::http::split_login(&repo);
+    if let Some((user, password)) = &login {
+        // A token may stand alone, as the name.
+        let secret = if password.is_empty() && user.len() >= 16 {
+            user
+        } else {
+            password
+        };
+        crate::secrets::learn(secret);
+    }
+    (bare, login)
+}
+
 struct Wanted {
+    /// Without name and password.
     repo: String,
+    login: Option<(String, String)>,
     dest: String,
     version: String,
     remote: String,
@@ -186,13 +208,34 @@ impl Wanted {
             .map_or(String::new(), |umask| format!("umask {umask}\n"));
         // A checkout of another user's is read as it is.
         format!(
-            "export LC_ALL=C GIT_TERMINAL_PROMPT=0\n{ssh}{umask}g={} d={} r={} v={} u={}\n\
+            "export LC_ALL=C GIT_TERMINAL_PROMPT=0\n{}{ssh}{umask}g={} d={} r={} v={} u={}\n\
              command -v \"$g\" >/dev/null || {{ echo 'Failed to find required executable \"git\"' >&2; exit 9; }}\n",
+            self.askpass(),
             quote(&self.git),
             expanding(&self.dest, false),
             quote(&self.remote),
             quote(&self.version),
             quote(&self.repo),
+        )
+    }
+
+    /// Shell that makes the program which git asks for name and password; it answers for this server only.
+    fn askpass(&self) -> String {
+        let Some((user, password)) = &self.login else {
+            return String::new();
+        };
+        let host = self.repo.split("://").nth(1).unwrap_or_default();
+        let host = quote(host.split('/').next().unwrap_or_default());
+        let program = format!(
+            "#!/bin/sh\nh={host}\ncase $1 in *\"://$h'\"* | *\"@$h'\"* | *\"://$h/\"* | *\"@$h/\"*) ;; *) exit 1 ;; esac\n\
+             case $1 in Username*) printf '%s\\n' {} ;; Password*) printf '%s\\n' {} ;; *) exit 1 ;; esac\n",
+            quote(user),
+            quote(password),
+        );
+        format!(
+            "trap 'rm -f -- \"$MP_TMP/askpass\"' EXIT\n(umask 077; printf %s {} >\"$MP_TMP/askpass\" && chmod 700 \"$MP_TMP/askpass\") || exit\n\
+             export GIT_ASKPASS=\"$MP_TMP/askpass\"\n",
+            quote(&program)
         )
     }
 
@@ -272,7 +315,8 @@ impl Wanted {
             outcome.msg = Some(msg);
         }
         let url = line("url ").unwrap_or_default();
-        let moved = !url.is_empty() && url != self.repo;
+        // A clone that something else made may have the password in it.
+        let moved = !url.is_empty() && login(url.to_owned()).0 != self.repo;
         let outcome = outcome.with("remote_url_changed", moved);
         if let Some(error) = line("error ").filter(|_| !moved) {
             return Ok(Outcome::failed(format!(
@@ -487,5 +531,40 @@ mod tests {
         assert!(forced.changed && !forced.failed, "{forced:?}");
         assert_eq!(std::fs::read_to_string(dest.join("f")).unwrap(), "1");
         assert!(run(&[("version", "nope".into())]).failed);
+    }
+
+    /// What git is called with, and what it is told when it asks, by a program in its place.
+    #[test]
+    fn passwords_of_addresses_are_no_arguments() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (program, log) = (dir.path().join("git"), dir.path().join("log"));
+        let script = format!(
+            "#!/bin/sh\nexec >>'{log}' 2>&1\nprintf '<%s>' \"$@\"\necho\nfor h in h.example:8 evil.example; do for w in Username Password; do\n\
+             echo \"$w $h $(\"$GIT_ASKPASS\" \"$w for 'https://$h': \")\"; done; done\n[ \"$1\" != ls-remote ]\n",
+            log = log.display()
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let given = [
+            (
+                "repo",
+                Value::from("https://us%27er:p%20a'ss@h.example:8/x.git"),
+            ),
+            ("dest", Value::from(dir.path().join("d").to_string_lossy())),
+            ("executable", Value::from(program.to_string_lossy())),
+        ];
+        assert!(local(&Git, &args(&Git, &given), &Fake::default()).failed);
+        let log = std::fs::read_to_string(log).unwrap();
+        let words = log.lines().next().unwrap();
+        assert_eq!(words, "<ls-remote><https://h.example:8/x.git><HEAD>");
+        assert!(
+            log.contains("Username h.example:8 us'er\nPassword h.example:8 p a'ss\n"),
+            "{log}"
+        );
+        assert!(
+            log.contains("Username evil.example \nPassword evil.example \n"),
+            "{log}"
+        );
     }
 }

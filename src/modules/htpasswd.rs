@@ -26,7 +26,7 @@ static SPEC: Spec = Spec {
         Param::new("name", Type::Str, "the account")
             .required()
             .aliases(&["username"]),
-        Param::new("password", Type::Str, "its password"),
+        Param::new("password", Type::Str, "its password").secret(),
         Param::new(
             "hash_scheme",
             Type::Str,

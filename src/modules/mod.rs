@@ -24,6 +24,7 @@ mod cron;
 mod deb822_repository;
 mod debconf;
 mod docker;
+mod download;
 mod edit;
 mod fetch;
 mod fetch_file;
@@ -144,6 +145,8 @@ pub struct Param {
     pub doc: &'static str,
     /// Whether Ansible has it and we refuse it (an error that says so).
     pub unsupported: bool,
+    /// Whether its value is a secret.
+    pub secret: bool,
 }
 
 impl Param {
@@ -159,7 +162,15 @@ impl Param {
             choices: &[],
             doc,
             unsupported: false,
+            secret: false,
         }
+    }
+
+    /// The same; its value is masked wherever it would be shown.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
     }
 
     /// The same, required.

@@ -52,7 +52,9 @@ static SPEC: Spec = Spec {
         .default("false"),
         Param::new("timeout", Type::Int, "seconds without an answer").default("30"),
         Param::new("url_username", Type::Str, "user").aliases(&["user"]),
-        Param::new("url_password", Type::Str, "password").aliases(&["password"]),
+        Param::new("url_password", Type::Str, "password")
+            .aliases(&["password"])
+            .secret(),
         Param::new("ca_path", Type::Path, "certificates to trust, on the host"),
         Param::new("unix_socket", Type::Path, "socket of the host to talk to"),
     ],
@@ -87,6 +89,9 @@ impl Module for Uri {
         let codes = codes
             .map_err(|_| Failure::of("status_code", "status_code must be a list of numbers"))?;
         let body = body(args, &mut request, controller)?;
+        if args.has("dest") {
+            super::download::check("dest", &args.text("url"), false, controller)?;
+        }
         Ok(Box::new(Exchange {
             request,
             body,

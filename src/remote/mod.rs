@@ -30,10 +30,12 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Secret(zeroize::Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a secret text.
+    /// Wraps a secret text, and makes it known as one.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(zeroize::Zeroizing::new(text.into()))
+        let text = zeroize::Zeroizing::new(text.into());
+        crate::secrets::learn(&text);
+        Self(text)
     }
 
     /// The text itself: only for the wire.

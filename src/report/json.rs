@@ -2,6 +2,7 @@
 
 use super::event::{HostRecap, StepEnd};
 use super::{Event, Reporter};
+use crate::secrets::mask;
 use serde_json::{Value as Json_, json};
 use std::io::Write;
 
@@ -63,7 +64,7 @@ fn with_event(name: &str, mut value: Json_) -> Json_ {
 fn step(kind: &str, end: &StepEnd) -> Json_ {
     let pairs = |list: &[(String, String)]| -> Json_ {
         list.iter()
-            .map(|(k, v)| (k.clone(), Json_::from(v.as_str())))
+            .map(|(k, v)| (mask(k).into_owned(), Json_::from(mask(v))))
             .collect::<serde_json::Map<_, _>>()
             .into()
     };

@@ -11,6 +11,7 @@ mod history;
 mod journal;
 mod json;
 mod junit;
+mod masked;
 mod terminal;
 
 pub use ansible::Ansible;
@@ -26,8 +27,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A consumer of events.
 pub trait Reporter: Send {
-    /// Takes one event.
+    /// Takes one event, without the secrets in it.
     fn event(&mut self, event: &Event);
+
+    /// Takes the same event as it is, for what is kept and not shown.
+    fn raw(&mut self, _event: &Event) {}
 }
 
 /// Hands events to all reporters until the run has dropped its sender; gives the reporters back.
@@ -36,8 +40,10 @@ pub async fn pump(
     mut reporters: Vec<Box<dyn Reporter>>,
 ) -> Vec<Box<dyn Reporter>> {
     while let Some(event) = events.recv().await {
+        let masked = event.masked();
         for reporter in &mut reporters {
-            reporter.event(&event);
+            reporter.raw(&event);
+            reporter.event(&masked);
         }
     }
     reporters

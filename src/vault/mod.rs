@@ -6,6 +6,7 @@
 mod sealed;
 
 use crate::diag::{Diagnostic, Source, Span};
+use crate::secrets;
 use sealed::Sealed;
 use std::collections::HashMap;
 use std::path::Path;
@@ -69,6 +70,9 @@ impl Vault {
     /// With these passwords, each with its label (`default` when it has none of its own).
     #[must_use]
     pub fn new(passwords: Vec<Labelled>) -> Self {
+        for (_, password) in &passwords {
+            secrets::learn(password);
+        }
         Self {
             inner: Arc::new(Inner {
                 passwords,
@@ -133,11 +137,17 @@ impl Vault {
         ))
     }
 
-    /// The plain text of an armoured value.
+    /// The plain text of an armoured value, which is known as a secret from now on.
     ///
     /// # Errors
     /// As [`Vault::decrypt`], or when it is not UTF-8.
     pub fn text(&self, armoured: &str) -> Result<String, String> {
+        let text = self.plain(armoured)?;
+        secrets::learn(&text);
+        Ok(text)
+    }
+
+    fn plain(&self, armoured: &str) -> Result<String, String> {
         let plain = self.decrypt(armoured)?;
         std::str::from_utf8(&plain)
             .map(str::to_owned)
@@ -153,7 +163,11 @@ impl Vault {
             return Ok(bytes);
         }
         let armoured = String::from_utf8(bytes).map_err(|_| "it is no vault file".to_owned())?;
-        self.decrypt(&armoured).map(|plain| plain.to_vec())
+        let plain = self.decrypt(&armoured)?;
+        if let Ok(text) = std::str::from_utf8(&plain) {
+            secrets::learn(text);
+        }
+        Ok(plain.to_vec())
     }
 
     /// A file as source of a tree. Errors in what was encrypted have their place, but do not show the text.
@@ -167,7 +181,8 @@ impl Vault {
         if !text.starts_with(HEAD) {
             return Ok(Source::new(name, text));
         }
-        match self.text(&text) {
+        // Not all of it is secret; who reads it as variables makes those known.
+        match self.plain(&text) {
             Ok(plain) => Ok(Source::secret(name, plain)),
             Err(why) => {
                 let span = Span::head(&Source::new(name, text));

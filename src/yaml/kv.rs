@@ -245,7 +245,7 @@ pub fn extra_vars(
 ) -> Result<IndexMap<Arc<str>, Node>, Diagnostic> {
     let (source, node) = if let Some(path) = argument.strip_prefix('@') {
         let source = vault.source(Path::new(path))?;
-        let node = super::load(&source)?;
+        let node = crate::secrets::load(&source)?;
         (source, node)
     } else {
         let source = Source::new("<command line>", argument);

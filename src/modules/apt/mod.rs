@@ -47,6 +47,9 @@ impl Module for Apt {
     }
 
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+        for deb in args.strings("deb") {
+            super::download::check("deb", &deb, false, controller)?;
+        }
         Ok(Box::new(Task::new(args, controller.check_mode())?))
     }
 }

@@ -48,7 +48,7 @@ impl Module for AptKey {
         &SPEC
     }
 
-    fn plan(&self, args: &Args, _controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
+    fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let source = match ["data", "file", "url", "keyserver"].map(|name| args.str(name)) {
             [Some(data), None, None, None] => Some(Source::Data(data)),
             [None, Some(file), None, None] => Some(Source::File(file)),
@@ -68,6 +68,10 @@ impl Module for AptKey {
             return Err(Failure::new(
                 "Invalid key_id: one of id, data, file, url is needed",
             ));
+        }
+        let full = id.as_ref().is_some_and(|id| id.len() >= 40);
+        if let Some(Source::Url(url)) = &source {
+            super::download::check("id", url, full, controller)?;
         }
         let wanted = Wanted {
             id,
@@ -215,10 +219,20 @@ impl Wanted {
             .with("fp", &id[id.len().saturating_sub(16)..])
             .with("key_id", id.as_str())
             .with("before", strings(ids(&rings)));
+        let mut outcome = outcome;
+        if short && self.present {
+            outcome.warnings.push(format!(
+                "the id {id} of a key is short, and keys with the same one are easily made: give the fingerprint of 40 digits"
+            ));
+        }
         let known = rings
             .iter()
             .any(|(_, keys)| keys.iter().any(|key| key.is(&id)));
         if known == self.present {
+            if known {
+                let there = rings.iter().flat_map(|(_, keys)| keys);
+                outcome.warnings.extend(expired(there, &id));
+            }
             return Ok(outcome.into());
         }
         if !self.present {
@@ -234,6 +248,7 @@ impl Wanted {
             ))
             .into());
         }
+        outcome.warnings.extend(expired(&keys, &id));
         let ring = self.keyring.clone().unwrap_or_else(|| {
             if has_apt_key {
                 "/etc/apt/trusted.gpg".into()
@@ -258,6 +273,21 @@ impl Wanted {
         )
         .into())
     }
+}
+
+/// Says of a key that has expired so, in words: with it apt trusts nothing.
+fn expired<'a>(keys: impl IntoIterator<Item = &'a Key>, id: &str) -> Option<String> {
+    let key = keys.into_iter().find(|key| key.is(id))?;
+    let expires =
+        time::UtcDateTime::from_unix_timestamp(i64::try_from(key.expires()?).ok()?).ok()?;
+    (expires < time::UtcDateTime::now()).then(|| {
+        format!(
+            "the key {} of {} has expired on {}: apt refuses what it has signed",
+            key.fingerprints[0],
+            key.name,
+            expires.date()
+        )
+    })
 }
 
 /// Writes keyrings without a key; one that has no other is removed.

@@ -289,7 +289,7 @@ impl Request {
 }
 
 /// A user and password in a URL are taken out of it.
-fn split_login(url: &str) -> (String, Option<(String, String)>) {
+pub(crate) fn split_login(url: &str) -> (String, Option<(String, String)>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
     };

@@ -65,7 +65,9 @@ static SPEC: Spec = Spec {
         )
         .default("false"),
         Param::new("url_username", Type::Str, "user").aliases(&["user"]),
-        Param::new("url_password", Type::Str, "password").aliases(&["password"]),
+        Param::new("url_password", Type::Str, "password")
+            .aliases(&["password"])
+            .secret(),
         Param::new(
             "validate_certs",
             Type::Bool,

@@ -81,6 +81,7 @@ impl Module for Unarchive {
         let remote = args.bool("remote_src") || args.has("copy") && !args.bool("copy");
         let archive = match (remote, src.contains("://")) {
             (true, true) => {
+                super::download::check("src", &src, false, controller)?;
                 Archive::Url(Box::new(Request::plain(&src, args.bool("validate_certs"))?))
             }
             (true, false) => Archive::Host(src.clone()),
@@ -180,9 +181,16 @@ impl Unpack {
                 sh::quote(&format!("{owner}{}", group.unwrap_or_default()))
             ));
         }
+        // A link of the archive may lead anywhere: its target's mode is not ours to change.
+        let chmod = |mode: &str| {
+            format!(
+                "sh -c 'm=$1; shift 2; for f; do [ -L \"$f\" ] || chmod -c \"$m\" -- \"$f\" || exit; done' sh {}",
+                sh::quote(mode)
+            )
+        };
         match &self.attrs.mode {
-            Some(attrs::Mode::Bits(bits)) => push(format!("chmod -c {bits:04o}")),
-            Some(attrs::Mode::Symbolic(mode)) => push(format!("chmod -c {}", sh::quote(mode))),
+            Some(attrs::Mode::Bits(bits)) => push(chmod(&format!("{bits:04o}"))),
+            Some(attrs::Mode::Symbolic(mode)) => push(chmod(mode)),
             None => {}
         }
         if text.is_empty() {

@@ -51,6 +51,24 @@ const ZIP_DIFFERS: &str = r#"zip_differs() {
 }
 "#;
 
+/// Refuses archives that name something outside of the folder, or lead there through a symbolic link that is in it already.
+/// What tar and unzip refuse by themselves they refuse after the first files are written.
+const INSIDE: &str = r#"outside() {
+  rm -f "$MP_TMP/names"
+  echo "!msg The archive leads outside of '$d': $1" >&2
+  exit 1
+}
+inside() {
+  o=$(grep -E '(^|/)\.\.(/|$)' "$MP_TMP/names" | head -n 1)
+  [ -z "$o" ] || outside "$o"
+  r=$(readlink -f -- "$d") && [ -d "$r" ] && [ "$r" != / ] || return 0
+  o=$(sed -n 's|^/*|./|; :a; s|/[^/]*/*$||; t p; d; :p; p; b a' "$MP_TMP/names" | sort -u | tr '\n' '\0' |
+    (cd "$d" && xargs -0 -r readlink -f --) |
+    while IFS= read -r f; do case $f/ in "$r"/*) ;; *) printf '%s\n' "$f"; break ;; esac; done)
+  [ -z "$o" ] || outside "$o"
+}
+"#;
+
 impl Options {
     /// Functions `names`, `differs` and `unpack` for the archive `$s` and the folder `$d`.
     pub(super) fn functions(&self) -> String {
@@ -112,7 +130,7 @@ impl Options {
         let update = if self.keep_newer { "u" } else { "o" };
         let stat = if self.mode { "%Y" } else { "%Y %a" };
         format!(
-            "{KIND}m='{stat}'\n\
+            "{KIND}{INSIDE}m='{stat}'\n\
              names() {{\nif [ $h = ZipArchive ]; then unzip -Z1 \"$s\" {include}{exclude}\n\
              else tar --list $z{tar} --quoting-style=literal -f \"$s\" {include}; fi\n}}\n\
              unpack_zip() {{ mkdir -p -- \"$1\" && unzip -q{update} {extra} \"$s\" {include}{exclude} -d \"$1\"; }}\n{ZIP_DIFFERS}\
@@ -121,7 +139,7 @@ impl Options {
              tar --diff -C \"$d\" $z{tar} -f \"$s\" {include} 2>&1 | grep -v ': : Warning: Cannot stat' | grep -Eq \"$g\"\n}}\n\
              unpack() {{\nif [ $h = ZipArchive ]; then unpack_zip \"$d\"\n\
              else tar --extract -C \"$d\" $z{tar} -f \"$s\" {include}; fi\n}}\n\
-             list() {{ names >\"$MP_TMP/names\" 2>\"$MP_TMP/why\" || {{ cat \"$MP_TMP/why\" >&2; rm -f \"$MP_TMP/names\" \"$MP_TMP/why\"; unusable; }}; rm -f \"$MP_TMP/why\"; }}\n\
+             list() {{ names >\"$MP_TMP/names\" 2>\"$MP_TMP/why\" || {{ cat \"$MP_TMP/why\" >&2; rm -f \"$MP_TMP/names\" \"$MP_TMP/why\"; unusable; }}; rm -f \"$MP_TMP/why\"; inside; }}\n\
              each() {{ {{ cat \"$MP_TMP/names\"; sed -n 's|^/*\\([^/]*\\)/.*|\\1|p' \"$MP_TMP/names\" | sort -u; }} | sed 's|^/*|./|' | tr '\\n' '\\0' | (cd \"$d\" && xargs -0 \"$@\"); }}\n",
             signs = signs.join("|"),
         )

@@ -44,7 +44,7 @@ static SPEC: Spec = Spec {
         Param::new("comment", Type::Str, "description, usually the full name"),
         Param::new("home", Type::Path, "home directory"),
         Param::new("shell", Type::Path, "login shell"),
-        Param::new("password", Type::Str, "hash of the password"),
+        Param::new("password", Type::Str, "hash of the password").secret(),
         Param::new("update_password", Type::Str, "when to set the password")
             .choices(&["always", "on_create"])
             .default("always"),
@@ -123,7 +123,7 @@ static SPEC: Spec = Spec {
             "file of the key, from the home directory",
         ),
         Param::new("ssh_key_comment", Type::Str, "comment of the key"),
-        Param::new("ssh_key_passphrase", Type::Str, "passphrase of the key"),
+        Param::new("ssh_key_passphrase", Type::Str, "passphrase of the key").secret(),
         Param::new(
             "local",
             Type::Bool,

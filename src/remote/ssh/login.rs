@@ -182,6 +182,7 @@ async fn file_key(
             return Ok(false);
         }
     };
+    crate::secrets::learn(&key);
     let locked = encrypted(&key);
     if locked && with.passphrase.is_none() {
         // The agent may hold it.

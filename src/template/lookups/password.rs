@@ -185,6 +185,7 @@ fn password(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
             salt = Some(random_salt(if scheme.starts_with("md5") { 8 } else { 16 }));
             changed = true;
         }
+        crate::secrets::learn(&plain);
         if changed && kept {
             match &salt {
                 Some(salt) => write(&path, &format!("{plain} salt={salt}"))?,

@@ -147,6 +147,9 @@ impl Object for ScopeMap {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.names().into_iter().map(Value::from).collect())
+        // What holds every scope can be asked for, but who walks through a scope would never come to an end.
+        let names = self.0.names().into_iter();
+        let own = names.filter(|name| !matches!(name.as_str(), "hostvars" | "vars"));
+        Enumerator::Values(own.map(Value::from).collect())
     }
 }

@@ -452,6 +452,7 @@ fn include_tasks(
         .or_else(|| given.get("_raw_params"))
         .map(modules::args::text)
         .ok_or_else(|| Failure::new("`include_tasks` needs a file"))?;
+    bounded(position, &file)?;
     let dirs = stop.chain.search(&stop.task, &cx.play.dir);
     // Beside the including file first, then in the role's tasks.
     let mut places: Vec<PathBuf> = vec![stop.task.dir.clone()];
@@ -472,6 +473,19 @@ fn include_tasks(
         public: Vec::new(),
         what: path.display().to_string(),
     })
+}
+
+/// Includes inside of includes at most: beyond, something includes itself without an end.
+const DEEPEST: usize = 100;
+
+/// Refuses an include that goes round in a circle.
+fn bounded(position: &Position, what: &str) -> Result<(), Failure> {
+    if position.walk.includes() < DEEPEST {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "`{what}` is included more than {DEEPEST} levels deep: it includes itself"
+    )))
 }
 
 /// `vars:` of an include and its loop variable, seen by what it includes.
@@ -495,6 +509,7 @@ fn include_role(
         .includes
         .role(&args, stop, &cx.play.dir)
         .map_err(Refused::Files)?;
+    bounded(position, &role.used.role.name)?;
     let public = args.bool("public").then(|| Arc::clone(&role.used.role));
     Ok(Control::Include {
         items: Arc::new(vec![Item::Block(Arc::clone(&role.block))]),

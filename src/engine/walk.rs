@@ -289,6 +289,12 @@ impl Walk {
         });
     }
 
+    /// How many includes the walk is inside of.
+    pub(crate) fn includes(&self) -> usize {
+        let loaded = |frame: &&Frame| matches!(frame.items, Items::Loaded(_));
+        self.frames.iter().filter(loaded).count()
+    }
+
     /// Runs notified handlers now (`meta: flush_handlers`).
     pub(crate) fn flush(&mut self) {
         self.frames.push(Frame {

@@ -15,6 +15,8 @@ use std::sync::Arc;
 const DEPTH: usize = 128;
 /// Most nodes that aliases may stand for in one file; sharing makes them free here, walking them is not.
 const ALIASED: usize = 100_000;
+/// Most bytes of a file that is read.
+const LARGEST: usize = 32 << 20;
 
 /// Reads a file of one document; an empty one is null. A key given twice is an error.
 ///
@@ -61,6 +63,15 @@ fn documents(
     mut warnings: Option<&mut Vec<Diagnostic>>,
 ) -> Result<Vec<Node>, Diagnostic> {
     let text = &source.text;
+    if text.len() > LARGEST {
+        let (has, most) = (text.len() >> 20, LARGEST >> 20);
+        let span = Span::head(source);
+        return Err(Diagnostic::error(
+            &span,
+            format!("the file has {has} MB, and no more than {most} MB of YAML are read"),
+        )
+        .hint("data of this size belongs into a file that is copied, or into several"));
+    }
     let fault = match read(source, text, &Offsets::new(text), warnings.as_deref_mut()) {
         Ok(documents) => return Ok(documents),
         Err(Fault::Meaning(error)) => return Err(*error),

@@ -214,7 +214,7 @@ impl Account {
             .collect();
         words.extend(flags.iter().map(|word| (*word).to_owned()));
         if let Some(limit) = self.args.int("conn_limit").filter(|_| !keep)
-            && role["rolconnlimit"] != Json::from(limit)
+            && role["rolconnlimit"].as_i64() != Some(limit)
         {
             words.push(format!("CONNECTION LIMIT {limit}"));
         }

@@ -66,6 +66,22 @@ fn listings_are_those_of_ansible() {
     assert!(count > 10);
 }
 
+#[test]
+fn roles_of_collections_are_found_where_the_configuration_says() {
+    let tool = Tool::new();
+    let role = "more/ansible_collections/some/thing/roles/hello/tasks";
+    std::fs::create_dir_all(tool.dir.path().join(role)).unwrap();
+    tool.file(&format!("{role}/main.yml"), "- debug: msg=found\n");
+    tool.file("ansible.cfg", "[defaults]\ncollections_path = more\n");
+    tool.file(
+        "play.yml",
+        "- hosts: localhost\n  gather_facts: false\n  roles: [some.thing.hello]\n",
+    );
+    let (code, text) = tool.run(&["-i", "localhost,", "play.yml"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("\"msg\": \"found\""), "{text}");
+}
+
 const TWO: &str = "
 - hosts: all
   gather_facts: false

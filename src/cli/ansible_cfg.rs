@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const TAKEN: &[(&str, &str, &str)] = &[
     ("defaults", "inventory", "ANSIBLE_INVENTORY"),
     ("defaults", "roles_path", "ANSIBLE_ROLES_PATH"),
+    ("defaults", "collections_path", "ANSIBLE_COLLECTIONS_PATH"),
     ("defaults", "forks", "ANSIBLE_FORKS"),
     ("defaults", "timeout", "ANSIBLE_TIMEOUT"),
     ("defaults", "remote_user", "ANSIBLE_REMOTE_USER"),
@@ -74,6 +75,7 @@ impl Config {
         let paths = [
             ("inventory", ','),
             ("roles_path", ':'),
+            ("collections_path", ':'),
             ("private_key_file", '\n'),
             ("vault_password_file", '\n'),
         ];

@@ -280,13 +280,22 @@ fn run(cli: Cli) -> Result<Option<Summary>> {
         resume: false,
         output: Output::Ansible,
     };
-    let mut roles_path: Vec<PathBuf> = config
-        .get("roles_path")
-        .map(|text| text.split(':').map(PathBuf::from).collect())
-        .unwrap_or_default();
+    let paths = |key: &str| -> Vec<PathBuf> {
+        let text = config.get(key).unwrap_or_default();
+        text.split(':')
+            .filter(|part| !part.is_empty())
+            .map(PathBuf::from)
+            .collect()
+    };
+    let mut roles_path = paths("roles_path");
+    let collections = paths("collections_path");
     if roles_path.is_empty() {
         roles_path.extend(std::env::home_dir().map(|home| home.join(".ansible/roles")));
         roles_path.extend(["/usr/share/ansible/roles", "/etc/ansible/roles"].map(PathBuf::from));
     }
-    apply::run_all(&args, &cli.playbooks, &roles_path)
+    let folders = apply::Folders {
+        roles: roles_path,
+        collections,
+    };
+    apply::run_all(&args, &cli.playbooks, &folders)
 }

@@ -82,15 +82,24 @@ pub(super) struct ApplyArgs {
 /// Runs it.
 pub(super) fn run(args: &ApplyArgs) -> Result<ExitCode> {
     let path = args.hosts.playbook_path()?;
-    let summary = run_all(args, &[path], &[])?;
+    let summary = run_all(args, &[path], &Folders::default())?;
     Ok(ExitCode::from(summary.as_ref().map_or(exit::OK, code)))
+}
+
+/// More folders to look in.
+#[derive(Debug, Default)]
+pub(super) struct Folders {
+    /// For roles.
+    pub roles: Vec<PathBuf>,
+    /// For collections.
+    pub collections: Vec<PathBuf>,
 }
 
 /// Runs playbooks one after the other, until one does not end well. No summary when nothing was to be run.
 pub(super) fn run_all(
     args: &ApplyArgs,
     playbooks: &[PathBuf],
-    roles_path: &[PathBuf],
+    folders: &Folders,
 ) -> Result<Option<Summary>> {
     let vault = args.hosts.vault.open()?;
     let extra = args.hosts.extra(&vault)?;
@@ -124,7 +133,8 @@ pub(super) fn run_all(
     let mut summary = None;
     for path in playbooks {
         let mut load = args.hosts.load_options(path, &extra, &vault);
-        load.roles_path.extend_from_slice(roles_path);
+        load.roles_path.extend_from_slice(&folders.roles);
+        load.collections_path.clone_from(&folders.collections);
         let inventory = args.hosts.load_inventory(Some(path), &vault)?;
         let playbook = common::load_playbook(path, &load)?;
         let mut facts = HashMap::new();

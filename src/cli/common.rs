@@ -223,6 +223,7 @@ impl HostArgs {
                 dir.join("../roles"),
                 PathBuf::from("roles"),
             ],
+            collections_path: Vec::new(),
             extra: extra.clone(),
             vault: vault.clone(),
             lint: false,

@@ -12,12 +12,16 @@ use std::process::ExitCode;
 pub(super) struct DocArgs {
     /// Module; without it all are listed
     module: Option<String>,
+    /// Print what of Ansible is supported, what differs and what is refused, as Markdown (docs/compatibility.md)
+    #[arg(long, conflicts_with = "module")]
+    compatibility: bool,
 }
 
 /// Runs it.
 pub(super) fn run(args: &DocArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     match &args.module {
+        None if args.compatibility => write!(out, "{}", super::compatibility::page())?,
         None => {
             let mut specs: Vec<&Spec> = modules::specs().collect();
             specs.sort_by_key(|spec| spec.name);

@@ -22,6 +22,9 @@ pub(super) struct LintArgs {
     /// More folders of roles
     #[arg(long, value_name = "DIR")]
     roles_path: Vec<PathBuf>,
+    /// More folders of collections: `DIR/ansible_collections/NAMESPACE/NAME/roles/ROLE`
+    #[arg(long, value_name = "DIR")]
+    collections_path: Vec<PathBuf>,
     #[command(flatten)]
     vault: VaultArgs,
 }
@@ -40,6 +43,7 @@ pub(super) fn run(args: &LintArgs) -> Result<ExitCode> {
         roles_path.extend_from_slice(&args.roles_path);
         let options = LoadOptions {
             roles_path,
+            collections_path: args.collections_path.clone(),
             extra: extra.clone(),
             vault: vault.clone(),
             lint: true,

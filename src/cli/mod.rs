@@ -8,6 +8,7 @@ mod ansible_playbook;
 mod apply;
 mod bundle;
 mod common;
+mod compatibility;
 mod doc;
 mod exec;
 mod explain;

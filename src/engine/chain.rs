@@ -188,7 +188,10 @@ fn role_magic(outer: &Magic, used: &RoleUse) -> Magic {
         values.insert("ansible_parent_role_names".into(), names.collect());
         values.insert("ansible_parent_role_paths".into(), paths.collect());
     }
-    Magic { values }
+    Magic {
+        values,
+        connection: outer.connection.clone(),
+    }
 }
 
 /// `vars:` of a task as a layer of their own.

@@ -4,6 +4,7 @@ use super::chain;
 use super::context::{HostContext, flat};
 use super::position::Position;
 use super::prepare::{find_file, not_found};
+use super::reboot::Wait;
 use super::result::StepResult;
 use super::walk::Stop;
 use crate::diag::Diagnostic;
@@ -52,6 +53,8 @@ pub(crate) enum Control {
     Noop,
     /// Wait.
     Pause(Duration),
+    /// Wait for the host, perhaps after a reboot.
+    Wait(Box<Wait>),
     /// Ask the user.
     Prompt {
         /// The text.
@@ -186,6 +189,8 @@ pub(crate) fn carry_out(
         "include_role" => include_role(cx, position, stop, scope, spec)?,
         "meta" => meta(&raw(&given(position)?))?,
         "pause" => pause(&checked(position)?),
+        "reboot" => Control::Wait(Box::new(Wait::reboot(&checked(position)?))),
+        "wait_for_connection" => Control::Wait(Box::new(Wait::connection(&checked(position)?))),
         "add_host" => add_host(given(position)?)?,
         "group_by" => {
             let args = checked(position)?;

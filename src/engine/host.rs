@@ -303,6 +303,27 @@ impl Driver {
                 };
                 self.take(StepResult::of(outcome)).await
             }
+            Control::Wait(wait) => {
+                if let Some(progress) = &self.position.progress {
+                    let info = Arc::clone(&progress.info);
+                    self.show(&info);
+                }
+                let started = Instant::now();
+                let outcome = wait.run(&self.cx).await;
+                self.cache.forget_all(&wait.target);
+                self.acted.clear();
+                self.ready.clear();
+                let frame = wait.frame;
+                let result = StepResult {
+                    item: frame.item,
+                    label: frame.label,
+                    ignored: frame.ignored,
+                    no_log: frame.no_log,
+                    delegate: frame.delegate,
+                    ..StepResult::of(outcome)
+                };
+                self.judge_and_take(result, started.elapsed()).await
+            }
             Control::ResetConnection => {
                 self.cx.run.links.reset(&self.cx.host).await;
                 self.take(StepResult::of(Outcome::ok())).await
@@ -443,6 +464,16 @@ impl Driver {
             self.flight.lands();
             let replies = match replies {
                 Ok(replies) => replies,
+                // Somebody who is needed only later may not be there yet: that step says so when its time has come.
+                Err(error)
+                    if error.kind == LinkErrorKind::Become
+                        && (&target, &who) != (&step.target, &step.who) =>
+                {
+                    if turn.segments.is_empty() {
+                        continue;
+                    }
+                    break;
+                }
                 Err(error) => return self.broken(&step, turn, error).await,
             };
             let view = turn.view.clone();

@@ -84,6 +84,21 @@ impl Links {
         who: &Identity,
         turn: &Turn,
     ) -> Result<Vec<Reply>, LinkError> {
+        let acts = !turn.segments.is_empty();
+        self.talk(cx, target, who, turn.password.clone(), turn.chunks(), acts)
+            .await
+    }
+
+    /// Runs chunks on a host, under its lock when they act; connects first when needed.
+    pub(crate) async fn talk(
+        &self,
+        cx: &HostContext,
+        target: &Arc<str>,
+        who: &Identity,
+        password: BecomePassword,
+        mut chunks: Vec<Chunk>,
+        acts: bool,
+    ) -> Result<Vec<Reply>, LinkError> {
         let slot = self.slot(target);
         let mut slot = slot.lock().await;
         // Never closed: the semaphores live as long as the run.
@@ -104,11 +119,10 @@ impl Links {
                 "the connection is closed",
             ));
         };
-        link.set_become_password(who, turn.password.clone());
-        let mut chunks = turn.chunks();
+        link.set_become_password(who, password);
         // Whoever is at work on this machine is in nobody's way, as with other programs here.
         let lock = cx.run.options.lock.as_ref();
-        let lock = lock.filter(|_| !*local && !turn.segments.is_empty());
+        let lock = lock.filter(|_| !*local && acts);
         if let Some(lock) = lock {
             chunks.insert(0, lock::chunk(&lock.run, &lock.who));
         }
@@ -249,6 +263,21 @@ impl Links {
             access: Access::Everything,
             search: Vec::new(),
         }))
+    }
+
+    /// Whether a host is this machine.
+    pub(crate) fn is_local(&self, cx: &HostContext, host: &Arc<str>) -> bool {
+        self.describe(cx, host).is_ok_and(|target| target.local)
+    }
+
+    /// How a host is reached when no variable says it: the play's keyword, the command line, or what its name means.
+    pub(crate) fn kind<'a>(&'a self, keyword: Option<&'a str>, host: &str) -> &'a str {
+        let said = keyword.or(self.defaults.connection.as_deref());
+        match said.map(|kind| kind.rsplit('.').next().unwrap_or(kind)) {
+            Some(kind) => kind,
+            None if is_local_name(host) => "local",
+            None => "ssh",
+        }
     }
 
     /// Where and how to connect, from the inventory, the play and the command line.

@@ -31,6 +31,7 @@ mod outage;
 mod play;
 mod position;
 mod prepare;
+mod reboot;
 mod result;
 mod resume;
 mod run;

@@ -529,7 +529,16 @@ fn magic(
     if let Some(limit) = &options.limit {
         values.insert("ansible_limit".into(), Value::from(limit.as_str()));
     }
-    Arc::new(Magic { values })
+    let keyword = play
+        .base
+        .connection
+        .as_ref()
+        .and_then(crate::yaml::Node::as_str);
+    let connection = run.links.kind(keyword, host);
+    Arc::new(Magic {
+        values,
+        connection: Some(connection.into()),
+    })
 }
 
 /// Variables for a play's own keywords: no host's.

@@ -326,6 +326,7 @@ impl Position {
             | Control::GroupBy { .. }
             | Control::Pause(_)
             | Control::Prompt { .. }
+            | Control::Wait(_)
             | Control::ResetConnection
             | Control::EndPlay => return None,
         }

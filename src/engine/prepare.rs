@@ -412,6 +412,13 @@ impl Position {
                 result.no_log = frame.no_log;
                 Prepared::Done(result)
             }
+            Control::Wait(mut wait) => {
+                wait.target = self.target(cx, stop, scope)?;
+                (wait.who, wait.password) = identity(cx, stop, scope, &wait.target)?;
+                wait.check = StepController::new(cx, stop, scope, &wait.who)?.check;
+                wait.frame = frame;
+                Prepared::Control(Box::new(Control::Wait(wait)))
+            }
             other => Prepared::Control(Box::new(other)),
         })
     }

@@ -146,6 +146,7 @@ pub(super) fn context(run: Run, events: UnboundedSender<Event>) -> Arc<RunContex
     Arc::new(RunContext {
         magic: Arc::new(Magic {
             values: constants(&run),
+            connection: None,
         }),
         jobs: Arc::default(),
         steps: Steps::new(run.options.step),

@@ -331,6 +331,7 @@ impl Planner<'_> {
         match control {
             Control::Pause(_)
             | Control::Prompt { .. }
+            | Control::Wait(_)
             | Control::ResetConnection
             | Control::AddHost { .. }
             | Control::GroupBy { .. }

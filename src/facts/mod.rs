@@ -1,11 +1,12 @@
 //! Facts about a host, gathered without Python: one script ([`script`]) and its reader ([`parse`]).
 //!
-//! Names and values are those of ansible-core on the same host, without the `ansible_` prefix; there are no `python`
-//! facts, because the host needs no Python.
+//! Names and values are those of ansible-core on the same host, without the `ansible_` prefix; those about
+//! Python are there too, though the host needs none.
 
 mod hardware;
 mod local;
 mod network;
+mod python;
 mod script;
 mod system;
 mod virtual_;
@@ -207,6 +208,7 @@ pub fn parse(stdout: &[u8]) -> Result<(IndexMap<String, Value>, Vec<String>), St
     let mut facts = Facts::new();
     let mut warnings = Vec::new();
     system::add(&told, &mut facts);
+    python::add(&told, &mut facts);
     local::add(&told, &mut facts, &mut warnings);
     if told.sections.contains_key("blocks") {
         hardware::add(&told, &mut facts);

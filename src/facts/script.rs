@@ -38,6 +38,7 @@ if [ -d /run/systemd/system ]; then echo booted; elif [ -L /sbin/init ]; then ec
 command -v initctl >/dev/null && [ -d /etc/init ] && echo upstart
 [ -e /sbin/openrc ] && echo openrc
 [ -d /etc/init.d ] && echo sysvinit
+[ -x /usr/bin/python3 ] && echo "python $(/usr/bin/python3 -V)"
 command -v lsb_release >/dev/null && echo lsb_release
 [ -e /sys/fs/selinux/enforce ] && echo "selinux $(cat /sys/fs/selinux/enforce)"
 s date

@@ -199,6 +199,18 @@ const SYS: &str = "/sys/class/net/eth0/address:02:fc:00:00:00:01\n/sys/class/net
                    /sys/class/net/lo/address:00:00:00:00:00:00\n/sys/class/net/lo/mtu:65536\n/sys/class/net/lo/type:772\n";
 
 #[test]
+fn python_is_the_one_there_or_the_one_of_the_release() {
+    let os = "/etc/os-release:ID=ubuntu\n/etc/os-release:VERSION_CODENAME=noble";
+    let facts = told(&[("files", os), ("base", "")]);
+    assert_eq!(text(&facts, "python_version"), "3.12.3");
+    assert_eq!(text(&facts, "python.version.minor"), "12");
+    let facts = told(&[("files", os), ("base", "python Python 3.13.0rc1")]);
+    assert_eq!(text(&facts, "python.version_info.2"), "0");
+    assert_eq!(text(&facts, "python_version"), "3.13.0rc1");
+    assert!(!told(&[("files", "/etc/os-release:ID=arch"), ("base", "")]).contains_key("python"));
+}
+
+#[test]
 fn addresses_are_read_from_ip() {
     let facts = told(&[
         ("files", SYS),

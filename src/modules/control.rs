@@ -237,6 +237,65 @@ pub static CONTROL: &[&Spec] = &[
         ],
     ),
     &spec(
+        "reboot",
+        FreeForm::Pairs,
+        "restart the host and wait until it is back",
+        &[
+            Param::new(
+                "boot_time_command",
+                Type::Str,
+                "tells one boot from another",
+            )
+            .default("cat /proc/sys/kernel/random/boot_id"),
+            Param::new(
+                "connect_timeout",
+                Type::Float,
+                "seconds for one try to connect",
+            )
+            .aliases(&["connect_timeout_sec"]),
+            Param::new("msg", Type::Str, "what users on the host are told")
+                .default("Reboot initiated by Ansible"),
+            Param::new(
+                "post_reboot_delay",
+                Type::Float,
+                "seconds before the first try to connect",
+            )
+            .aliases(&["post_reboot_delay_sec"])
+            .default("0"),
+            Param::new(
+                "pre_reboot_delay",
+                Type::Float,
+                "seconds before the reboot; whole minutes count",
+            )
+            .aliases(&["pre_reboot_delay_sec"])
+            .default("0"),
+            Param::new(
+                "reboot_command",
+                Type::Str,
+                "command that restarts the host, instead of shutdown",
+            ),
+            Param::new(
+                "reboot_timeout",
+                Type::Float,
+                "seconds in all until it is back",
+            )
+            .aliases(&["reboot_timeout_sec"])
+            .default("600"),
+            Param::new(
+                "search_paths",
+                Type::List,
+                "folders in which shutdown is looked for",
+            )
+            .default("/sbin,/bin,/usr/sbin,/usr/bin,/usr/local/sbin"),
+            Param::new(
+                "test_command",
+                Type::Str,
+                "command that must work in the end",
+            )
+            .default("whoami"),
+        ],
+    ),
+    &spec(
         "set_fact",
         FreeForm::Pairs,
         "set variables of the host for the rest of the run",

@@ -23,6 +23,7 @@ mod copy_tree;
 mod cron;
 mod deb822_repository;
 mod debconf;
+mod docker;
 mod download;
 mod edit;
 mod fetch;
@@ -48,6 +49,7 @@ mod mount;
 mod package;
 mod pamd;
 mod pip;
+mod postgresql;
 pub mod probe;
 mod put;
 mod raw;
@@ -525,6 +527,10 @@ pub static TABLE: &[&dyn Module] = &[
     &deb822_repository::Deb822Repository,
     &debconf::Debconf,
     &debconf::DpkgSelections,
+    &docker::DockerContainer,
+    &docker::DockerImage,
+    &docker::DockerNetwork,
+    &docker::DockerVolume,
     &fetch_file::Fetch,
     &file::File,
     &find::Find,
@@ -548,6 +554,10 @@ pub static TABLE: &[&dyn Module] = &[
     &pamd::Pamd,
     &setup::Ping,
     &pip::Pip,
+    &postgresql::PostgresqlDb,
+    &postgresql::PostgresqlExt,
+    &postgresql::PostgresqlPrivs,
+    &postgresql::PostgresqlUser,
     &raw::Raw,
     &replace::Replace,
     &script::Script,

@@ -18,7 +18,11 @@ static SPEC: Spec = Spec {
     aliases: &[],
     doc: "Controls services by whatever manages them",
     params: &[
-        Param::new("name", Type::Str, "the service").required(),
+        Param::new(
+            "name",
+            Type::Str,
+            "the service; may be left out to reload systemd itself",
+        ),
         Param::new(
             "state",
             Type::Str,
@@ -101,6 +105,10 @@ impl Module for Service {
             return Err(Failure::new(
                 "one of the following is required: state, enabled",
             ));
+        }
+        let of_unit = ["state", "enabled", "masked"];
+        if !args.has("name") && of_unit.iter().any(|name| args.has(name)) {
+            return Err(Failure::new("module `service` needs the parameter `name`"));
         }
         let mut args = args.clone();
         let mut warnings = Vec::new();

@@ -262,7 +262,7 @@ impl Loader<'_> {
             }
             let Some(param) = find(spec, key) else {
                 if !open && !place.tolerant {
-                    self.unknown_parameter(spec, name, key, key_span);
+                    self.unknown_parameter(spec, name, key, key_span, place);
                 }
                 continue;
             };
@@ -286,18 +286,25 @@ impl Loader<'_> {
         for param in spec.params.iter().filter(|param| param.required) {
             let names = param.aliases.iter().chain([&param.name]);
             if !names.into_iter().any(|name| map.get(name).is_some()) {
-                self.error(
-                    span,
-                    format!(
-                        "module `{}` needs the parameter `{}`",
-                        spec.name, param.name
-                    ),
+                let text = format!(
+                    "module `{}` needs the parameter `{}`",
+                    spec.name, param.name
                 );
+                self.report(Diagnostic::error(span, text));
             }
         }
     }
 
-    fn unknown_parameter(&mut self, spec: &Spec, name: &str, key: &str, span: &Span) {
+    /// What no parameter is like is an error of the task only when it is reached: behind a `when` it may be meant for another
+    /// system's module, which `package` and `service` stand for there.
+    fn unknown_parameter(
+        &mut self,
+        spec: &Spec,
+        name: &str,
+        key: &str,
+        span: &Span,
+        place: &Place,
+    ) {
         let error = Diagnostic::error(
             span,
             format!("unknown parameter `{key}` of module `{name}`"),
@@ -312,6 +319,7 @@ impl Loader<'_> {
             None if keywords::find(key, TASK).is_some() => error.hint(format!(
                 "`{key}` is a keyword of the task: indent it like the module's name"
             )),
+            None if place.guarded => return self.lacks(error),
             None => error,
         };
         self.report(error);

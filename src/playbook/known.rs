@@ -77,6 +77,13 @@ pub fn near(name: &str) -> Option<String> {
     }
 }
 
+/// The modules of ansible-core itself.
+pub fn builtin() -> impl Iterator<Item = &'static str> {
+    lines()
+        .filter(|(collection, _)| *collection == "ansible.builtin")
+        .flat_map(|(_, names)| names)
+}
+
 fn lines() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
     TABLE
         .lines()

@@ -19,6 +19,8 @@ const DEPTH: usize = 64;
 pub struct LoadOptions {
     /// More folders to look for roles in, after `roles/` beside the playbook.
     pub roles_path: Vec<PathBuf>,
+    /// More folders to look for `ansible_collections/` in, after `collections/` beside the playbook.
+    pub collections_path: Vec<PathBuf>,
     /// Extra variables: the names of static imports may use them.
     pub extra: VarMap,
     /// Passwords for encrypted files.

@@ -326,7 +326,11 @@ impl Loader<'_> {
             .iter()
             .map(|dir| dir.join(name))
             .collect();
-        candidates.extend(collection_role(name, &self.playbook_dir));
+        candidates.extend(collection_role(
+            name,
+            &self.playbook_dir,
+            &self.options.collections_path,
+        ));
         // A path of its own, from where the user stands.
         candidates.push(PathBuf::from(name));
         candidates
@@ -530,21 +534,20 @@ fn role_files(path: &Path, part: &str, from: Option<&str>, folders: bool) -> Vec
 }
 
 /// Where a role of an installed collection is: `namespace.collection.role`.
-fn collection_role(name: &str, playbook_dir: &Path) -> Vec<PathBuf> {
+fn collection_role(name: &str, playbook_dir: &Path, more: &[PathBuf]) -> Vec<PathBuf> {
     let [namespace, collection, role] = name.split('.').collect::<Vec<_>>()[..] else {
         return Vec::new();
     };
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".ansible/collections"));
     let inner = ["ansible_collections", namespace, collection, "roles", role];
-    [
-        Some(playbook_dir.join("collections")),
-        home,
-        Some("/usr/share/ansible/collections".into()),
-    ]
-    .into_iter()
-    .flatten()
-    .map(|base| base.join(inner.iter().collect::<PathBuf>()))
-    .collect()
+    let beside = std::iter::once(Some(playbook_dir.join("collections")));
+    let more = more.iter().cloned().map(Some);
+    beside
+        .chain(more)
+        .chain([home, Some("/usr/share/ansible/collections".into())])
+        .flatten()
+        .map(|base| base.join(inner.iter().collect::<PathBuf>()))
+        .collect()
 }
 
 /// What stands for a role and its entry point on the stack: a role may import another part of itself.

@@ -33,6 +33,7 @@ pub use check::{
 };
 pub use engine::Engine;
 pub(crate) use filters::hash::{crypt, random_salt};
+pub(crate) use names::supported;
 pub use names::{is_filter, is_lookup, is_test};
 pub use options::TemplateOptions;
 

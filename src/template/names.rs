@@ -223,6 +223,24 @@ pub(crate) fn unknown_lookup(name: &str) -> Unknown {
     unknown("lookup", name, OTHER_LOOKUPS, lookups::names())
 }
 
+/// Filters, tests and lookups: what they are, the names we have, and those that are known and refused.
+pub(crate) fn supported() -> [(&'static str, Vec<&'static str>, Vec<&'static str>); 3] {
+    let sorted = |names: &mut dyn Iterator<Item = &'static str>| {
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let of = |what, ours: &mut dyn Iterator<Item = &'static str>, others: &[&'static str]| {
+        (what, sorted(ours), sorted(&mut others.iter().copied()))
+    };
+    [
+        of("Filters", &mut filters::names(), OTHER_FILTERS),
+        of("Tests", &mut tests::names(), OTHER_TESTS),
+        of("Lookups", &mut lookups::names(), OTHER_LOOKUPS),
+    ]
+}
+
 /// Whether a name may stand behind `|`; tests may, as they once did.
 pub(crate) fn filter_exists(name: &str) -> bool {
     filters::find(name).is_some() || tests::find(name).is_some()

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub struct Magic {
     /// Values by name: `inventory_hostname`, `playbook_dir`, `ansible_check_mode`…
     pub values: Values,
+    /// `ansible_connection` when no variable says it.
+    pub connection: Option<Arc<str>>,
 }
 
 /// What a scope may read of other hosts.
@@ -198,6 +200,9 @@ impl StepScope {
         if name == "ansible_host" {
             return Ok(Some(Definition::Value(Value::from(&*self.host))));
         }
+        if let ("ansible_connection", Some(connection)) = (name, &self.magic.connection) {
+            return Ok(Some(Definition::Value(Value::from(&**connection))));
+        }
         if self.state.facts_pending && (name.starts_with("ansible_") || name.ends_with("s")) {
             return Err(TemplateError::Pending(name.to_owned()));
         }
@@ -293,7 +298,10 @@ impl StepScope {
             engine: Arc::clone(&self.engine),
             shared: Arc::clone(&self.shared),
             host: host.into(),
-            magic: Arc::new(Magic { values }),
+            magic: Arc::new(Magic {
+                values,
+                connection: Some("ssh".into()),
+            }),
             // What a play, a role or a task defines is not the host's.
             state: match self.access {
                 _ if own => HostState {

@@ -6,7 +6,7 @@ PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh
 	gcc make pkg-config libssl-dev zlib1g-dev perl shellcheck busybox dash \
 	fish tcsh zsh openssl python3-venv
 
-PEERS = ansible-core==2.19.14 pyinfra==3.10.0
+PEERS = ansible-core==2.19.14 pyinfra==3.10.0 mitogen==0.3.54
 
 .PHONY: help setup build bench demo demo-down test test-stack test-quick test-faults lint clean
 
@@ -17,7 +17,7 @@ help:
 	@echo "make test-stack only the whole stack on lab hosts: three releases, and a cluster"
 	@echo "make test-quick the tests that need no lab host"
 	@echo "make test-faults a lab host broken in many ways, and what is told"
-	@echo "make bench      workload A on ten lab hosts, beside other tools; writes benches/RESULTS.md"
+	@echo "make bench      workloads on ten lab hosts and a thousand endpoints, beside other tools; writes benches/RESULTS.md"
 	@echo "make lint       rustfmt and clippy"
 
 setup:
@@ -59,12 +59,12 @@ test-stack: setup
 test-faults: setup
 	MINI_PLAY_LAB_TESTS=1 MINI_PLAY_FAULT_TESTS=1 cargo test --locked --test faults -- --nocapture
 
-# Best on a machine with nothing else to do. Python is for the peers only.
+# Best on a machine with nothing else to do; about 20 minutes. Python is for the peers only. BENCH="--only A,D --slow 0" chooses.
 bench: build
-	cargo build --release --locked --example floor
-	test -x target/peers/bin/pyinfra || { python3 -m venv target/peers && target/peers/bin/pip install -q $(PEERS); }
+	cargo build --release --locked --example floor --example plan
+	test -d target/peers/lib/python3*/site-packages/ansible_mitogen || { python3 -m venv target/peers && target/peers/bin/pip install -q $(PEERS); }
 	target/release/mini-play lab up --name bench --hosts 10
-	benches/run.py bench target/release/mini-play target/release/examples/floor target/peers; \
+	benches/run.py $(BENCH) bench target/release/mini-play target/release/examples/floor target/peers; \
 		code=$$?; target/release/mini-play lab down --name bench; exit $$code
 
 clean: demo-down

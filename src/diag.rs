@@ -87,7 +87,7 @@ impl Span {
             .text
             .get(..self.start)
             .unwrap_or(&self.source.text);
-        let line = upto.bytes().filter(|b| *b == b'\n').count() + 1;
+        let line = memchr::memchr_iter(b'\n', upto.as_bytes()).count() + 1;
         let col = upto.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
         (line, col)
     }

@@ -261,6 +261,7 @@ fn answer(host: &Value, probe: &Probe) -> Answer {
                 status: text(&field(&entry, "status")).unwrap_or("install ok installed".into()),
                 version: text(&field(&entry, "version")).unwrap_or("1".into()),
                 arch: text(&field(&entry, "arch")).unwrap_or("amd64".into()),
+                automatic: false,
             }))
         }
         Probe::Unit(name) => {

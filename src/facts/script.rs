@@ -60,9 +60,10 @@ const LOCAL: &str = r#"if [ -d @PATH@ ]; then for f in @PATH@/*.fact; do
   if [ ! -e "$f" ]; then
     [ ! -L "$f" ] || s "local l 0 $f"
   elif [ -x "$f" ]; then
-    o=$("$f" 2>"$MP_TMP/fact.err" </dev/null); r=$?
+    o=$({ e=$("$f" 2>&1 >&8 8>&- </dev/null); printf '@GS@%s@GS@%s' "$e" $?; } 8>&1)
+    r=${o##*@GS@} o=${o%@GS@*}
     s "local x $r $f"
-    if [ $r -eq 0 ]; then printf '%s\n' "$o"; else cat "$MP_TMP/fact.err"; fi
+    if [ "$r" -eq 0 ]; then printf '%s\n' "${o%@GS@*}"; else printf '%s\n' "${o##*@GS@}"; fi
   elif [ -r "$f" ]; then
     s "local r 0 $f"; cat "$f"; echo
   fi
@@ -181,7 +182,8 @@ pub(super) fn write(subset: &Subset, fact_path: &str) -> String {
     let mut script = BASE.replace("@FILES@", &files.join(" "));
     if !fact_path.is_empty() {
         let path = fact_path.trim_end_matches('/');
-        script.push_str(&LOCAL.replace("@PATH@", &quote(path)));
+        let gs = MARK.to_string();
+        script.push_str(&LOCAL.replace("@PATH@", &quote(path)).replace("@GS@", &gs));
     }
     for (wanted, part) in [
         (subset.general, GENERAL),

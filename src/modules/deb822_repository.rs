@@ -271,7 +271,7 @@ impl Source {
             ..Attrs::default()
         };
         let payload = crate::remote::Payload::Bytes(key.bytes.clone().into());
-        let from = super::write::Source::Payload(payload, key.bytes.len() as u64);
+        let from = super::write::Source::Payload(payload);
         let mut write = super::write::Write::new(&key.path, from, &attrs, old);
         write.before = format!("[ -d {KEYRINGS} ] || mkdir -m 755 {KEYRINGS} || exit\n");
         Ok(Some(write.chunk()?))

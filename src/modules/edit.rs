@@ -211,7 +211,7 @@ impl<E: Edit> Step for EditStep<E> {
                 opaque: false,
             });
         };
-        let source = Source::Payload(Payload::Bytes(bytes.as_slice().into()), bytes.len() as u64);
+        let source = Source::Payload(Payload::Bytes(bytes.as_slice().into()));
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let before = if now.is_none() && !folder.is_empty() {
             format!("mkdir -p -- {} || exit\n", sh::quote(folder))

@@ -317,8 +317,7 @@ impl Wanted {
     fn write(&self, seen: &Seen, text: &str) -> Known<Chunk> {
         let attrs = Attrs::default();
         let bytes: std::sync::Arc<[u8]> = text.as_bytes().into();
-        let size = bytes.len() as u64;
-        let from = super::write::Source::Payload(crate::remote::Payload::Bytes(bytes), size);
+        let from = super::write::Source::Payload(crate::remote::Payload::Bytes(bytes));
         let mut write =
             super::write::Write::new(self.fstab(), from, &attrs, seen.stat(self.fstab(), true));
         write.backup = self.backup;

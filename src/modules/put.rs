@@ -195,7 +195,7 @@ impl Step for Put {
             Ok(before) => before,
             Err(failure) => return Decision::Done(failed(failure)),
         };
-        let from = Source::Payload(self.content.payload.clone(), self.content.size);
+        let from = Source::Payload(self.content.payload.clone());
         let chunk = Write {
             follow: self.follow,
             backup: self.backup && seen.stat(&target, true).is_some(),

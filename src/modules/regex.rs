@@ -4,9 +4,11 @@
 
 use fancy_regex::{Captures, Regex, RegexBuilder};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Flags of a pattern besides those written in it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Flags {
     /// `re.MULTILINE`.
     pub(crate) multiline: bool,
@@ -14,16 +16,31 @@ pub(crate) struct Flags {
     pub(crate) dotall: bool,
 }
 
-/// Compiles a Python pattern.
+/// Patterns that are kept; a playbook has few, and its hosts share them.
+const KEPT: usize = 1000;
+
+/// Compiles a Python pattern, once for all hosts.
 ///
 /// # Errors
 /// In words, when it is none.
 pub(crate) fn compile(pattern: &str, flags: Flags) -> Result<Regex, String> {
-    let translated = translate(pattern, flags);
-    RegexBuilder::new(&translated)
+    static COMPILED: LazyLock<Mutex<HashMap<(String, Flags), Regex>>> =
+        LazyLock::new(Mutex::default);
+    let kept = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (pattern.to_owned(), flags);
+    if let Some(regex) = kept().get(&key) {
+        return Ok(regex.clone());
+    }
+    let regex = RegexBuilder::new(&translate(pattern, flags))
         .backtrack_limit(10_000_000)
         .build()
-        .map_err(|why| format!("invalid regular expression `{pattern}`: {why}"))
+        .map_err(|why| format!("invalid regular expression `{pattern}`: {why}"))?;
+    let mut kept = kept();
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(key, regex.clone());
+    Ok(regex)
 }
 
 /// Whether it matches somewhere. A pattern that takes too long matches nowhere.

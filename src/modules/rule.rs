@@ -204,13 +204,8 @@ pub(crate) fn write(
     attrs: &Attrs,
 ) -> Known<Chunk> {
     let bytes: Arc<[u8]> = text.as_bytes().into();
-    let size = bytes.len() as u64;
-    let mut write = Write::new(
-        path,
-        Source::Payload(Payload::Bytes(bytes), size),
-        attrs,
-        old,
-    );
+    let from = Source::Payload(Payload::Bytes(bytes));
+    let mut write = Write::new(path, from, attrs, old);
     write.follow = true;
     Ok(write.chunk()?)
 }

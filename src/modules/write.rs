@@ -66,7 +66,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// The controller.
-    Payload(Payload, u64),
+    Payload(Payload),
     /// A command of shell that writes them to the file named by `"$t"`.
     Command(String),
 }
@@ -129,11 +129,9 @@ impl<'a> Write<'a> {
         );
         let mut input = None;
         match self.from {
-            Source::Payload(payload, size) => {
-                let _ = writeln!(
-                    text,
-                    "cat >\"$t\" || exit\n[ \"$(wc -c <\"$t\")\" -eq {size} ] || {{ echo 'the transfer was cut' >&2; exit 1; }}"
-                );
+            Source::Payload(payload) => {
+                // A transfer that is cut ends the shell and all that it runs.
+                text.push_str("cat >\"$t\" || exit\n");
                 input = Some(payload);
             }
             Source::Command(command) => {
@@ -146,7 +144,7 @@ impl<'a> Write<'a> {
             let _ = writeln!(text, "chown {}:{} \"$t\" 2>/dev/null", old.uid, old.gid);
         }
         let mode = old.map_or(self.base, |old| old.mode);
-        if self.keep {
+        if self.keep && self.attrs.mode.is_none() {
             let _ = writeln!(text, "chmod {mode:04o} \"$t\" || exit");
         }
         let mut attrs = self.attrs.clone();

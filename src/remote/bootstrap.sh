@@ -1,4 +1,4 @@
-# The kept shell: reads turns from standard input until it ends.
+# The kept shell: runs its first turn, which is part of it, and reads more from standard input until that ends.
 # shellcheck shell=sh disable=SC2154
 # The controller sets mp_n, the nonce of this shell, in front of this text; MP_TMP too when an earlier shell made it.
 exec 3<&0 4>&1 5>&2 </dev/null
@@ -185,6 +185,8 @@ mp_wait() {
 
 printf '\001%s r\n' "$mp_n"
 printf '\001%s r\n' "$mp_n" >&2
+mp_f=
+# The first turn goes here.
 while read -r mp_l mp_t <&3; do
 	[ "$mp_t" = "$mp_n" ] || break
 	mp_f=

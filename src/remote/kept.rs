@@ -12,14 +12,20 @@ use super::{Chunk, LinkError, LinkErrorKind, Payload, Reply, Secret};
 pub(crate) const READER: &str =
     r#"read -r n && eval "$(dd bs=$n count=1 iflag=fullblock 2>/dev/null)""#;
 
-/// The shell's own script, without comments and indentation.
-static BOOTSTRAP: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-    include_str!("bootstrap.sh")
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .flat_map(|line| [line, "\n"])
-        .collect()
+/// The shell's own script, without comments and indentation: what comes before the first turn, and what after.
+static BOOTSTRAP: std::sync::LazyLock<(String, String)> = std::sync::LazyLock::new(|| {
+    let all = include_str!("bootstrap.sh");
+    let (before, after) = all
+        .split_once("# The first turn goes here.\n")
+        .unwrap_or((all, ""));
+    let dense = |text: &str| {
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .flat_map(|line| [line, "\n"])
+            .collect()
+    };
+    (dense(before), dense(after))
 });
 
 /// Most bytes of input after a failed chunk that the shell reads and drops; with more it ends itself. As in bootstrap.sh.
@@ -115,6 +121,8 @@ pub(crate) struct Kept {
     /// What is to be written to the shell.
     pub(crate) queue: Queue,
     waiting: Queue,
+    /// The shell's script, which is sent together with the first turn: that saves the host a process.
+    opening: Option<String>,
     turn: Option<Turn>,
     left: bool,
     /// How it ended, once it has.
@@ -129,13 +137,12 @@ impl Kept {
     /// A shell to be started behind this gate, going on with the private directory of an earlier one.
     pub(crate) fn new(gate: Gate, tmp: Option<String>) -> Result<Self, LinkError> {
         let nonce = nonce()?;
-        let script = format!(
+        let opening = format!(
             "mp_n={nonce}\nMP_TMP={}\n{}",
             single(tmp.as_deref().unwrap_or("")),
-            *BOOTSTRAP
+            BOOTSTRAP.0
         );
-        let first = format!("{}\n{script}", script.len()).into_bytes();
-        let mut kept = Self {
+        Ok(Self {
             scanners: [Scanner::new(&nonce), Scanner::new(&nonce)],
             nonce,
             greeted: gate.hello.is_none(),
@@ -145,18 +152,13 @@ impl Kept {
             noise: [Vec::new(), Vec::new()],
             queue: Queue::default(),
             waiting: Queue::default(),
+            opening: Some(opening),
             turn: None,
             left: false,
             end: None,
             tmp,
             fault: None,
-        };
-        if kept.greeted {
-            kept.queue.bytes(first);
-        } else {
-            kept.waiting.bytes(first);
-        }
-        Ok(kept)
+        })
     }
 
     /// Queues a turn.
@@ -187,7 +189,14 @@ impl Kept {
             program.push_str(&line(at, chunk, len));
         }
         let mut all = Queue::default();
-        all.bytes(format!("{} {}\n{program}", program.len(), self.nonce).into_bytes());
+        let head = match self.opening.take() {
+            Some(opening) => {
+                let script = format!("{opening}{program}{}", BOOTSTRAP.1);
+                format!("{}\n{script}", script.len())
+            }
+            None => format!("{} {}\n{program}", program.len(), self.nonce),
+        };
+        all.bytes(head.into_bytes());
         all.append(input);
         if self.greeted {
             self.queue.append(all);

@@ -93,9 +93,7 @@ impl Receipt {
     fn store(&self, state: &Path, host: &str) -> Result<()> {
         let path = receipt_path(state, host);
         let part = path.with_extension("part");
-        let mut file = private_file(&part)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.flush()?;
+        private_file(&part)?.write_all(&serde_json::to_vec_pretty(self)?)?;
         std::fs::rename(&part, &path).with_context(|| format!("failed to write {}", path.display()))
     }
 
@@ -290,7 +288,7 @@ impl Journal {
             self.files.insert(name.to_owned(), private_file(&path)?);
         }
         if let Some(file) = self.files.get_mut(name) {
-            writeln!(file, "{value}")?;
+            file.write_all(format!("{value}\n").as_bytes())?;
         }
         Ok(())
     }

@@ -21,8 +21,9 @@ impl<W: Write + Send> Json<W> {
 impl<W: Write + Send> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
         let Some(value) = object(event) else { return };
-        // A reader that has gone away is no reason to stop the run.
-        let _ = writeln!(self.out, "{value}");
+        // In one piece: the standard output and files hand every small write to the kernel. A reader that has gone away is
+        // no reason to stop the run.
+        let _ = self.out.write_all(format!("{value}\n").as_bytes());
         let _ = self.out.flush();
     }
 }

@@ -83,7 +83,7 @@ impl Task {
                         let line = format!("{apt_get}{} install {}", self.flags, join(&words));
                         actions.push(self.action(kind, line));
                     }
-                    actions.extend(self.mark(&wanted, &packages, seen)?);
+                    actions.extend(self.mark(&wanted, &packages));
                 }
             }
         }
@@ -132,6 +132,7 @@ impl Task {
                 let installed = Installed {
                     version: state.installed().then(|| state.version.clone()),
                     leftovers: !state.status.ends_with("not-installed"),
+                    automatic: state.automatic,
                 };
                 Some((one.name.clone(), installed))
             })
@@ -236,34 +237,20 @@ impl Task {
     }
 
     /// Packages that came as a dependency and are now wanted for themselves.
-    fn mark(
-        &self,
-        wanted: &[Wanted],
-        packages: &HashMap<String, Installed>,
-        seen: &Seen,
-    ) -> Ask<Option<Action>> {
+    fn mark(&self, wanted: &[Wanted], packages: &HashMap<String, Installed>) -> Option<Action> {
         if self.check {
-            return Ok(None);
+            return None;
         }
         let names: Vec<&str> = wanted
             .iter()
             .map(|one| one.name.as_str())
-            .filter(|name| packages.get(*name).is_some_and(|p| p.version.is_some()))
-            .collect();
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let automatic =
-            script::parse_automatic(&asked(seen, script::automatic(names.iter().copied()))?);
-        let names: Vec<&str> = names
-            .into_iter()
             .filter(|name| {
-                let plain = name.split(':').next().unwrap_or(name);
-                automatic.iter().any(|other| other == plain)
+                let package = packages.get(*name);
+                package.is_some_and(|p| p.version.is_some() && p.automatic)
             })
             .collect();
-        Ok((!names.is_empty())
-            .then(|| self.action(Kind::Mark, format!("apt-mark manual {}", join(&names)))))
+        (!names.is_empty())
+            .then(|| self.action(Kind::Mark, format!("apt-mark manual {}", join(&names))))
     }
 
     fn remove(&self, wanted: &[Wanted], packages: &HashMap<String, Installed>) -> Option<Action> {
@@ -366,4 +353,5 @@ impl Task {
 pub(super) struct Installed {
     version: Option<String>,
     leftovers: bool,
+    automatic: bool,
 }

@@ -272,12 +272,6 @@ impl Step for Task {
         if self.update || self.state != "absent" {
             probes.push(Probe::Script(script::stamps()));
         }
-        if matches!(self.state.as_str(), "present" | "latest") && !self.check {
-            let names: Vec<&str> = self.wanted.iter().map(|one| one.name.as_str()).collect();
-            if !names.is_empty() && self.patterns().next().is_none() {
-                probes.push(Probe::Script(script::automatic(names.into_iter())));
-            }
-        }
         probes
     }
 

@@ -86,8 +86,9 @@ mp_apt() {
 "#;
 
 /// When the package lists were last fetched, in seconds since 1970, or 0.
-const FETCHED: &str = "stat -c %Y /var/lib/apt/periodic/update-success-stamp 2>/dev/null || \
-stat -c %Y /var/lib/apt/lists 2>/dev/null || echo 0";
+const FETCHED: &str =
+    "f=/var/lib/apt/periodic/update-success-stamp; [ -e $f ] || f=/var/lib/apt/lists
+stat -c %Y $f 2>/dev/null || echo 0";
 
 /// When the package lists were last fetched, and the host's time: two lines.
 pub(crate) fn stamps() -> String {
@@ -139,34 +140,6 @@ pub(crate) fn provided<'a>(names: impl Iterator<Item = &'a str>) -> String {
 pub(crate) fn policy<'a>(names: impl Iterator<Item = &'a str>, release: Option<&str>) -> String {
     let release = release.map_or(String::new(), |release| format!(" -t {}", quote(release)));
     format!("apt-cache{release} policy -- {}", join(names))
-}
-
-/// Those of some names that apt believes it installed by itself.
-pub(crate) fn automatic<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: String = names
-        .map(|name| {
-            let name = name.split(':').next().unwrap_or(name);
-            format!(" -e {}", quote(&format!("Package: {name}")))
-        })
-        .collect();
-    format!("grep -sFx -A3{names} /var/lib/apt/extended_states\n:")
-}
-
-/// Names in the answer to [`automatic`].
-pub(crate) fn parse_automatic(text: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut name = "";
-    for line in text.lines() {
-        if let Some(found) = line.strip_prefix("Package: ") {
-            name = found;
-        } else if line == "Auto-Installed: 1" && !name.is_empty() {
-            names.push(name.to_owned());
-            name = "";
-        } else if line.is_empty() {
-            name = "";
-        }
-    }
-    names
 }
 
 /// Name, version and architecture of package files, three lines each.
@@ -231,7 +204,6 @@ mod tests {
             deb_fields(&["~/x.deb".into()]),
             expand("lib*[!0-9]:i386"),
             provided(["mta"].into_iter()),
-            automatic(["a", "b:i386"].into_iter()),
         ];
         for shell in [&["dash"][..], &["bash", "--posix"], &["busybox", "sh"]] {
             for script in &scripts {
@@ -247,11 +219,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn automatic_packages_are_read() {
-        let text = "Package: a\nArchitecture: amd64\nAuto-Installed: 1\n\n--\nPackage: b\nArchitecture: amd64\nAuto-Installed: 0\n\n";
-        assert_eq!(parse_automatic(text), ["a"]);
     }
 }

@@ -24,6 +24,7 @@ impl Host<'_> {
                         },
                         version: (*version).into(),
                         arch: "amd64".into(),
+                        automatic: name == "auto",
                     },
                 ))
             }
@@ -170,13 +171,11 @@ fn states_lead_to_commands() {
 #[test]
 fn a_dependency_wanted_for_itself_is_marked() {
     let host = Host {
-        packages: &[("a", "1.0")],
-        scripts: &[(
-            "extended_states",
-            "Package: a\nArchitecture: amd64\nAuto-Installed: 1\n",
-        )],
+        packages: &[("a", "1.0"), ("auto", "1.0")],
+        scripts: &[],
     };
-    assert_eq!(host.run(&[names(&["a"])]), ["apt-mark manual a"]);
+    assert_eq!(host.run(&[names(&["a", "auto"])]), ["apt-mark manual auto"]);
+    assert_eq!(host.run(&[names(&["a"])]), ["ok"]);
 }
 
 #[test]

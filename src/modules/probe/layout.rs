@@ -107,6 +107,13 @@ pub(super) struct Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
+    /// Whether something is asked whose answer may hold anything, so that only a mark can end it.
+    pub(super) fn marked(&self) -> bool {
+        let content = |question: &Question| matches!(question, Question::Content(_));
+        let mut asked = self.batches.iter().flat_map(|batch| batch.questions.keys());
+        !self.scripts.is_empty() || asked.any(content)
+    }
+
     pub(super) fn new(probes: &'a [Probe]) -> Self {
         let probes: BTreeSet<&Probe> = probes.iter().collect();
         let mut paths: BTreeMap<&str, Asked> = BTreeMap::new();

@@ -150,6 +150,8 @@ pub struct PackageState {
     pub version: String,
     /// Architecture.
     pub arch: String,
+    /// Whether apt believes that it installed it by itself.
+    pub automatic: bool,
 }
 
 impl PackageState {
@@ -227,7 +229,7 @@ pub enum Answer {
         rc: i32,
         /// Standard output.
         stdout: Arc<[u8]>,
-        /// Standard error.
+        /// Standard error, without the ends of lines at its end.
         stderr: Arc<[u8]>,
     },
     /// It could not be asked, e.g. permission denied on a parent directory.

@@ -84,12 +84,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        if self.rest.len() < length {
-            return Err("the host's answer was cut".into());
-        }
-        let (head, tail) = self.rest.split_at(length);
-        self.rest = tail;
+    /// Everything up to a mark, which is dropped.
+    fn marked(&mut self, mark: &[u8]) -> Result<&'a [u8], String> {
+        let at = memchr::memmem::find(self.rest, mark).ok_or("the host's answer was cut")?;
+        let (head, tail) = self.rest.split_at(at);
+        self.rest = &tail[mark.len()..];
         Ok(head)
     }
 }
@@ -97,9 +96,14 @@ impl<'a> Cursor<'a> {
 impl<'a> Facts<'a> {
     fn read(layout: &Layout<'a>, cursor: &mut Cursor) -> Result<Self, String> {
         let mut facts = Self::default();
-        let mut kept: Vec<(&'a str, char)> = Vec::new();
+        // The first line says how bytes of files and output of scripts end.
+        let mark = if layout.marked() {
+            format!("\u{2}{}", cursor.line()?)
+        } else {
+            String::new()
+        };
         for batch in &layout.batches {
-            facts.paths(batch, cursor, &mut kept)?;
+            facts.paths(batch, cursor, &mark)?;
         }
         for _ in &layout.packages {
             facts.packages(cursor)?;
@@ -125,7 +129,7 @@ impl<'a> Facts<'a> {
         for _ in &layout.groups {
             facts.groups.extend(records(cursor)?);
         }
-        facts.bodies(layout, &kept, cursor)?;
+        facts.scripts(layout, cursor, &mark)?;
         if cursor.rest.is_empty() {
             Ok(facts)
         } else {
@@ -133,12 +137,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn paths(
-        &mut self,
-        batch: &Batch<'a>,
-        cursor: &mut Cursor,
-        kept: &mut Vec<(&'a str, char)>,
-    ) -> Result<(), String> {
+    fn paths(&mut self, batch: &Batch<'a>, cursor: &mut Cursor, mark: &str) -> Result<(), String> {
         for (question, groups) in &batch.questions {
             let paths = batch.paths(groups);
             if *question == Question::Expand {
@@ -194,7 +193,16 @@ impl<'a> Facts<'a> {
                         self.digests.insert((path, algorithm), answer);
                     }
                 }
-                Question::Content(_) => kept.extend(told),
+                Question::Content(_) => {
+                    for (path, flag) in told {
+                        let told = match flag {
+                            '+' => content(cursor, mark)?,
+                            '?' => Err(DENIED.into()),
+                            _ => Ok(None),
+                        };
+                        self.contents.insert(path, told);
+                    }
+                }
             }
         }
         Ok(())
@@ -216,7 +224,20 @@ impl<'a> Facts<'a> {
                 status,
                 version,
                 arch,
+                automatic: false,
             });
+        }
+        let (lines, _) = cursor.block()?;
+        let mut name = "";
+        for line in &lines {
+            if let Some(found) = line.strip_prefix("Package: ") {
+                name = found;
+            } else if line == "Auto-Installed: 1" {
+                for package in self.packages.get_mut(name).into_iter().flatten() {
+                    package.automatic = true;
+                }
+                name = "";
+            }
         }
         Ok(())
     }
@@ -263,63 +284,17 @@ impl<'a> Facts<'a> {
         Ok(())
     }
 
-    fn bodies(
+    fn scripts(
         &mut self,
         layout: &Layout<'a>,
-        kept: &[(&'a str, char)],
         cursor: &mut Cursor,
+        mark: &str,
     ) -> Result<(), String> {
-        let codes: Vec<i32> = if layout.scripts.is_empty() {
-            Vec::new()
-        } else {
-            cursor
-                .line()?
-                .split_whitespace()
-                .map(|code| {
-                    code.parse()
-                        .map_err(|_| "an exit status is no number".to_owned())
-                })
-                .collect::<Result<_, _>>()?
-        };
-        if codes.len() != layout.scripts.len() {
-            return Err("the host's answer does not fit the question".into());
-        }
-        let files = kept
-            .iter()
-            .filter(|(_, flag)| matches!(flag, '+' | '!'))
-            .count();
-        let count = files + 2 * layout.scripts.len();
-        let mut lengths = Vec::new();
-        if count > 0 {
-            let (lines, _) = cursor.block()?;
-            for line in lines.iter().take(count) {
-                let length = line.split_whitespace().next().and_then(|n| n.parse().ok());
-                lengths.push(length.ok_or("a length is no number")?);
-            }
-        }
-        if lengths.len() != count {
-            return Err(
-                "the host could not keep what was read: is its temporary folder full?".into(),
-            );
-        }
-        let mut lengths = lengths.into_iter();
-        let mut body = |cursor: &mut Cursor| -> Result<Arc<[u8]>, String> {
-            cursor.take(lengths.next().unwrap_or(0)).map(Arc::from)
-        };
-        for (path, flag) in kept {
-            let told = match flag {
-                '+' => Ok(Some(body(cursor)?)),
-                '!' => {
-                    body(cursor)?;
-                    Err("it cannot be read".into())
-                }
-                '?' => Err(DENIED.into()),
-                _ => Ok(None),
-            };
-            self.contents.insert(path, told);
-        }
-        for (script, rc) in layout.scripts.iter().zip(codes) {
-            let (stdout, stderr) = (body(cursor)?, body(cursor)?);
+        for script in &layout.scripts {
+            let stdout = cursor.marked(format!("{mark} ").as_bytes())?.into();
+            let rc = cursor.line()?.parse();
+            let rc = rc.map_err(|_| "an exit status is no number")?;
+            let stderr = cursor.marked(format!("{mark}\n").as_bytes())?.into();
             self.scripts
                 .insert(script, Answer::Script { rc, stdout, stderr });
         }
@@ -461,6 +436,15 @@ impl<'a> Facts<'a> {
                 .collect(),
         })
     }
+}
+
+/// The bytes of a file, as far as they could be read.
+fn content(cursor: &mut Cursor, mark: &str) -> Result<Told<Arc<[u8]>>, String> {
+    let bytes = cursor.marked(format!("{mark} ").as_bytes())?;
+    Ok(match cursor.line()?.as_str() {
+        "0" => Ok(Some(bytes.into())),
+        _ => Err("it cannot be read".into()),
+    })
 }
 
 fn told<T>(told: Option<Told<T>>, answer: impl Fn(Option<T>) -> Answer) -> Answer {

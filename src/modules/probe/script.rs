@@ -2,8 +2,9 @@
 //!
 //! Few processes: what the shell can test itself (`-e`, `-L`, `-r`) is not asked of a command, and each command gets
 //! all its operands at once. Few bytes: a path is sent once, inside a small function that hands its paths to whatever
-//! command is named behind it, so that `p0 p1 stat` runs `stat` on the paths of both. Every record has a known place and
-//! an end, or a length; bytes of files and output of scripts come last and framed by length, so nothing in them is ever read as ours.
+//! command is named behind it, so that `p0 p1 stat` runs `stat` on the paths of both. Every record has a known place and an
+//! end. What may hold anything, bytes of files and output of scripts, ends with a mark that holds the kept shell's nonce, so
+//! nothing in them is ever read as ours, and no file is needed to keep them until their length is known.
 
 use super::Probe;
 use super::layout::{Layout, Question};
@@ -84,35 +85,35 @@ const REAL: &str = r#"re() {
 }
 "#;
 
-/// `h`: the first bytes of each readable regular file into a file of its own.
+/// `h`: the first bytes of each readable regular file, after a line as that of `k`.
 const HEAD: &str = r#"h() {
   s=''
   for p; do
     x=-
-    if R; then
-      n=$((n + 1)) x=+ b="$b p$n"
-      head -c "$l" -- "$p" >"$MP_TMP/p$n" || x=!
-    fi
+    R && x=+
     s=$s$x
   done
   printf '%s\n' "$s"
+  for p; do
+    case $s in +*) head -c "$l" -- "$p"; printf '\002%s %s\n' "$m" $? ;; esac
+    s=${s#?}
+  done
 }
 "#;
 
-/// `r`: runs a script with its output and errors into files.
+/// `r`: runs a script: its output, then its status and its errors.
 const RUN: &str = r#"r() {
-  n=$((n + 2)) b="$b p$((n - 1)) p$n"
-  (eval "$1") >"$MP_TMP/p$((n - 1))" 2>"$MP_TMP/p$n" </dev/null
-  printf '%s ' $?
+  { e=$(eval "$1" 2>&1 >&9 9>&- </dev/null); } 9>&1
+  printf '\002%s %s\n%s\002%s\n' "$m" $? "$e" "$m"
 }
 "#;
 
 /// `v`: units, by whatever manages them here. For each a letter about its script in `/etc/init.d` (`-` none, `n` not enabled,
 /// `e` enabled), then blocks of properties with an empty line between them.
-const UNITS: &str = r#"if [ -d /run/systemd/system ]; then m=systemd
-elif [ -x /sbin/initctl ] && initctl version | grep -q upstart; then m=upstart
-elif [ -d /etc/init.d ]; then m=sysv
-else m=; fi
+const UNITS: &str = r#"if [ -d /run/systemd/system ]; then w=systemd
+elif [ -x /sbin/initctl ] && initctl version | grep -q upstart; then w=upstart
+elif [ -d /etc/init.d ]; then w=sysv
+else w=; fi
 v() {
   s=''
   for u; do
@@ -123,14 +124,14 @@ v() {
     fi
     s=$s$x
   done
-  printf '%s %s\n' "$s" $m
-  if [ "$m" = systemd ]; then
+  printf '%s %s\n' "$s" $w
+  if [ "$w" = systemd ]; then
     systemctl show --no-pager -p "$P" -- "$@"
   else
     for u; do
       u=${u%.service} l=not-found a=inactive e='' g=0
       f=/etc/init/$u
-      if [ "$m" = upstart ] && [ -f "$f.conf" ]; then
+      if [ "$w" = upstart ] && [ -f "$f.conf" ]; then
         l=loaded e=enabled
         cat "$f.override" "$f.conf" | grep -q '^[[:space:]]*manual' && e=disabled
         o=$(initctl status "$u")
@@ -167,16 +168,20 @@ pub fn chunk(probes: &[Probe]) -> Chunk {
 
 /// One POSIX sh script that answers all these probes; [`super::parse`] reads its output.
 ///
-/// It needs `MP_TMP`, a private folder, for bytes of files and output of scripts.
+/// The mark is the kept shell's `mp_n`.
 #[must_use]
 pub fn script(probes: &[Probe]) -> String {
     let layout = Layout::new(probes);
-    let mut text = String::from("exec 2>/dev/null\numask 077\nn=0 b=''\n");
+    let mut text = String::from("exec 2>/dev/null\n");
+    if layout.marked() {
+        text.push_str("m=${mp_n:-$$}\necho \"$m\"\n");
+    }
     paths(&layout, &mut text);
     packages(&layout, &mut text);
     units(&layout, &mut text);
     accounts(&layout, &mut text);
-    bodies(&layout, &mut text);
+    scripts(&layout, &mut text);
+    text.push_str("exit 0\n");
     text
 }
 
@@ -244,6 +249,15 @@ fn packages(layout: &Layout, text: &mut String) {
             "dpkg-query -W -f='${{Package}} ${{Architecture}} ${{Version}} ${{Status}}\\n' dpkg {}\necho \"=$?\"",
             sh::join(names)
         );
+        // Which of them apt believes it installed by itself.
+        let stems = names
+            .iter()
+            .map(|name| name.split(':').next().unwrap_or(name));
+        let stems: String = stems.map(|name| format!(" -e 'Package: {name}'")).collect();
+        let _ = writeln!(
+            text,
+            "grep -sFx -A3{stems} /var/lib/apt/extended_states\necho '='"
+        );
     }
 }
 
@@ -275,14 +289,13 @@ fn accounts(layout: &Layout, text: &mut String) {
     }
 }
 
-fn bodies(layout: &Layout, text: &mut String) {
-    if !layout.scripts.is_empty() {
-        text.push_str(RUN);
-        for script in &layout.scripts {
-            let quoted = script.replace('\'', r"'\''");
-            let _ = writeln!(text, "r '{quoted}'");
-        }
-        text.push_str("echo\n");
+fn scripts(layout: &Layout, text: &mut String) {
+    if layout.scripts.is_empty() {
+        return;
     }
-    text.push_str("[ \"$b\" ] && (\ncd \"$MP_TMP\" || exit\n# shellcheck disable=SC2086 # a list of words\n{ wc -c $b; echo '='; cat $b; rm -f $b; })\nexit 0\n");
+    text.push_str(RUN);
+    for script in &layout.scripts {
+        let quoted = script.replace('\'', r"'\''");
+        let _ = writeln!(text, "r '{quoted}'");
+    }
 }

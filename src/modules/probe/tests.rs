@@ -203,7 +203,7 @@ fn bytes_pass_unchanged_and_limits_hold() {
             panic!("{:?}", seen.get(&probes[8]));
         };
         assert_eq!(&stdout[..], b"out\0");
-        assert_eq!(&stderr[..], b"it's bad\n");
+        assert_eq!(&stderr[..], b"it's bad");
         assert!(seen.script("if then").unwrap().0 != 0);
         assert_eq!(seen.script("echo fine"), Some((0, &b"fine\n"[..])));
     }
@@ -372,6 +372,44 @@ fn many_probes_stay_small() {
             None | Some(Answer::Path(None) | Answer::Digest(None) | Answer::Unknown(_))
         )));
     }
+}
+
+/// Processes that a script starts, itself included: as the numbers of a namespace of its own say. `None` when not root.
+fn processes(script: &str) -> Option<u32> {
+    let told = Command::new("unshare")
+        .args(["--pid", "--fork", "sh", "-c"])
+        .arg(format!("({script}) >/dev/null 2>&1\nsh -c 'echo $$'\n:"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).trim().parse::<u32>();
+    // Number 1 is the shell that starts the script, the last one tells.
+    told.ok().map(|last| last - 2)
+}
+
+#[test]
+fn processes_do_not_grow_with_the_probes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut probes = vec![
+        Probe::User("root".into()),
+        Probe::Group("root".into()),
+        Probe::Script(":".into()),
+    ];
+    for at in 0..50 {
+        let file = dir.path().join(at.to_string());
+        fs::write(&file, "x").unwrap();
+        probes.extend([path(&file, false), digest(&file, "sha1")]);
+        probes.push(Probe::Package(format!("package{at}")));
+    }
+    let Some(few) = processes(&script(&probes)) else {
+        return;
+    };
+    // The script; stat, sha1sum, dpkg-query, grep; getent three times; a shell and id for the memberships; one for the script.
+    assert!(few <= 11, "{few}");
+    // A process for each file whose bytes are wanted, none for keeping them.
+    for at in 0..5 {
+        probes.push(content(dir.path().join(at.to_string()), 10));
+    }
+    assert_eq!(processes(&script(&probes)), Some(few + 5));
 }
 
 #[test]

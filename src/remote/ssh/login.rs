@@ -100,6 +100,10 @@ impl Tried {
             Ok(Err(Fault::Ssh(e))) if matches!(e.code(), ErrorCode::Session(-16 | -17 | -34)) => {
                 Ok(None)
             }
+            // The host takes the key, and we cannot sign with it.
+            Ok(Err(Fault::Ssh(e))) if e.message().starts_with("Callback returned error") => {
+                Ok(None)
+            }
             Ok(_) => Ok(Some(false)),
             Err(_) => Err(LinkError::new(
                 LinkErrorKind::Unreachable,
@@ -183,7 +187,8 @@ async fn file_key(
         }
     };
     crate::secrets::learn(&key);
-    let locked = encrypted(&key);
+    let container = container(&key);
+    let locked = encrypted(&key, container.as_ref().map(|body| body.as_slice()));
     if locked && with.passphrase.is_none() {
         // The agent may hold it.
         tried.unusable.push(format!(
@@ -192,10 +197,14 @@ async fn file_key(
         return Ok(false);
     }
     let passphrase = with.passphrase.as_ref().filter(|_| locked);
+    // A key that is not locked says at once what its public half is; else OpenSSL opens it twice. A locked one has to be opened
+    // before it is offered: a passphrase that does not fit is not to look like a key that was refused.
+    let public = container.filter(|_| !locked).and_then(|body| public(&body));
     let name = format!("key {shown}");
     let outcome = tried
         .attempt(live, &name, &mut |session| {
-            session.userauth_pubkey_memory(&with.user, None, &key, passphrase.map(Secret::reveal))
+            let passphrase = passphrase.map(Secret::reveal);
+            session.userauth_pubkey_memory(&with.user, public.as_deref(), &key, passphrase)
         })
         .await?;
     if outcome.is_none() {
@@ -209,12 +218,8 @@ async fn file_key(
     Ok(outcome == Some(true))
 }
 
-/// Whether a private key needs a passphrase.
-fn encrypted(key: &str) -> bool {
-    if key.contains("ENCRYPTED") {
-        return true;
-    }
-    // OpenSSH's own format: the cipher's name follows the magic.
+/// What OpenSSH's own format holds, from the name of the cipher on.
+fn container(key: &str) -> Option<zeroize::Zeroizing<Vec<u8>>> {
     let body: String = key
         .lines()
         .skip_while(|line| !line.contains("BEGIN OPENSSH PRIVATE KEY"))
@@ -222,13 +227,39 @@ fn encrypted(key: &str) -> bool {
         .take_while(|line| !line.starts_with("-----"))
         .map(str::trim)
         .collect();
-    let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(body) else {
-        return false;
-    };
-    match bytes.strip_prefix(b"openssh-key-v1\0\0\0\0") {
-        Some(rest) => !rest.get(1..).is_some_and(|name| name.starts_with(b"none")),
-        None => false,
+    let body = zeroize::Zeroizing::new(body);
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(body.as_bytes())
+        .ok()?;
+    let bytes = zeroize::Zeroizing::new(bytes);
+    let rest = bytes.strip_prefix(b"openssh-key-v1\0")?;
+    Some(zeroize::Zeroizing::new(rest.to_vec()))
+}
+
+/// Whether a private key needs a passphrase.
+fn encrypted(key: &str, container: Option<&[u8]>) -> bool {
+    let named = container.map(|body| !body.starts_with(b"\0\0\0\x04none"));
+    named.unwrap_or_else(|| key.contains("ENCRYPTED"))
+}
+
+/// The public half that such a container begins with, as a line of `authorized_keys`.
+fn public(container: &[u8]) -> Option<String> {
+    fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let (text, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        *rest = tail;
+        Some(text)
     }
+    let mut rest = container;
+    // The cipher, how its key is made, and with what.
+    for _ in 0..3 {
+        text(&mut rest)?;
+    }
+    // How many keys there are: always one.
+    let mut blob = text(&mut rest.get(4..)?)?;
+    let whole = base64::engine::general_purpose::STANDARD.encode(blob);
+    let kind = std::str::from_utf8(text(&mut blob)?).ok()?;
+    Some(format!("{kind} {whole}"))
 }
 
 /// Tries the keys of the agent. Talking to the agent blocks, and may wait for a person to touch a token, so it is done on a

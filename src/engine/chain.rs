@@ -177,11 +177,17 @@ fn role_magic(outer: &Magic, used: &RoleUse) -> Magic {
     values.insert("role_name".into(), role.name.as_str().into());
     values.insert("ansible_role_name".into(), role.name.as_str().into());
     values.insert("role_path".into(), path.into());
-    let parents = used
-        .parents
-        .iter()
-        .map(|parent| minijinja::Value::from(parent.name.as_str()));
-    values.insert("ansible_parent_role_names".into(), parents.collect());
+    values.remove("ansible_parent_role_names");
+    values.remove("ansible_parent_role_paths");
+    if !used.includers.is_empty() {
+        let names = used.includers.iter().map(|role| role.name.clone());
+        let paths = used
+            .includers
+            .iter()
+            .map(|role| crate::playbook::absolute(&role.path));
+        values.insert("ansible_parent_role_names".into(), names.collect());
+        values.insert("ansible_parent_role_paths".into(), paths.collect());
+    }
     Magic { values }
 }
 

@@ -114,6 +114,9 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
 impl Driver {
     /// One step on; false at the end.
     async fn step(&mut self) -> bool {
+        for gift in self.cx.run.shared.given(&self.cx.host) {
+            self.position.state.accept(gift);
+        }
         let key = self.position.approach(&self.cx);
         if self.guarding.is_some() && !self.position.walk.in_flush() && !self.confirm().await {
             return false;
@@ -740,7 +743,10 @@ impl Driver {
         for name in unknown_handlers {
             self.cx.run.emit(Event::Warning {
                 host: Some(Arc::clone(&self.cx.host)),
-                text: format!("{}: no handler is called `{name}`", progress.info.place),
+                text: format!(
+                    "The requested handler '{name}' was not found in either the main handlers list nor in the listening handlers list ({})",
+                    progress.info.place
+                ),
             });
         }
         if matches!(

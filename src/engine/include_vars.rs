@@ -200,8 +200,8 @@ fn files_below(dir: &Path, args: &Args) -> Result<Vec<PathBuf>, Failure> {
                 continue;
             }
             let path = folder.join(&name);
-            let extension = path.extension().map(|ext| ext.to_string_lossy());
-            if extension.is_some_and(|ext| extensions.iter().any(|known| *known == ext)) {
+            let extension = path.extension().unwrap_or_default().to_string_lossy();
+            if extensions.iter().any(|known| *known == extension) {
                 found.push(path);
             } else if !only_known {
                 return Err(Failure::new(format!(

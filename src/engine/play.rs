@@ -11,7 +11,7 @@ use super::turn::Cache;
 use super::walk::Walk;
 use crate::diag::Diagnostic;
 use crate::modules;
-use crate::playbook::ast::{Action, Base, Play, Task};
+use crate::playbook::ast::{Action, Base, Item, Play, Task};
 use crate::report::Event;
 use crate::report::event::HostRecap;
 use crate::template::{Scope, TemplateError};
@@ -314,11 +314,15 @@ fn place(
     play_vars.retain(|layer| !layer.is_empty());
     cx.play_vars = play_vars;
     let chain = Chain::of_play(&play, magic);
-    let force = cx.run.options.force_handlers
-        || play
-            .force_handlers
-            .as_ref()
-            .is_some_and(|node| matches!(node.kind, Kind::Bool(true)));
+    let force = play.force_handlers.as_ref().and_then(|node| {
+        let value = cx
+            .run
+            .engine
+            .render(node, &play_scope(&cx.run, &play))
+            .ok()?;
+        modules::args::to_bool(&value)
+    });
+    let force = force.unwrap_or(cx.run.options.force_handlers);
     let gather = gather(&cx, &play).then(|| gather_task(&play));
     let mut walk = Walk::new(&play, &chain, gather, force);
     if let Some(diagnostic) = missing {
@@ -444,6 +448,20 @@ fn vars_files(
     Ok(layers)
 }
 
+/// Names of roles that are there only because others depend on them.
+fn dependent<'a>(items: &'a [Item], names: &mut HashSet<&'a str>) {
+    for item in items {
+        let Item::Block(block) = item else { continue };
+        if let Some(used) = &block.role
+            && !used.parents.is_empty()
+            && used.includers.is_empty()
+        {
+            names.insert(used.role.name.as_str());
+        }
+        dependent(&block.body, names);
+    }
+}
+
 /// Magic variables of a host in a play.
 fn magic(
     run: &Arc<RunContext>,
@@ -464,6 +482,11 @@ fn magic(
     let texts =
         |list: &[String]| -> Value { list.iter().map(|t| Value::from(t.as_str())).collect() };
     let mut values: Values = run.magic.values.clone();
+    let mut dependencies = HashSet::new();
+    dependent(&play.roles, &mut dependencies);
+    let names_of_roles = play.role_list.iter().map(|role| role.name.as_str());
+    let (pulled, own): (Vec<&str>, Vec<&str>) =
+        names_of_roles.partition(|name| dependencies.contains(name));
     let tags = if options.tags.is_empty() {
         vec!["all".to_owned()]
     } else {
@@ -480,19 +503,18 @@ fn magic(
             "playbook_dir".into(),
             Value::from(crate::playbook::absolute(&play.dir)),
         ),
-        (
-            "role_names".into(),
-            play.role_list
-                .iter()
-                .map(|r| Value::from(r.name.as_str()))
-                .collect(),
-        ),
+        ("role_names".into(), own.iter().copied().collect()),
         (
             "ansible_play_role_names".into(),
-            play.role_list
-                .iter()
-                .map(|r| Value::from(r.name.as_str()))
-                .collect(),
+            own.iter().copied().collect(),
+        ),
+        (
+            "ansible_dependent_role_names".into(),
+            pulled.iter().copied().collect(),
+        ),
+        (
+            "ansible_role_names".into(),
+            own.iter().chain(&pulled).copied().collect(),
         ),
         ("ansible_check_mode".into(), Value::from(options.check)),
         ("ansible_diff_mode".into(), Value::from(options.diff)),
@@ -579,7 +601,15 @@ pub(super) fn select(
             }
         }
     }
-    match play.order.as_ref().and_then(Node::as_str) {
+    let order = match &play.order {
+        Some(node) => Some(modules::args::text(
+            &run.engine
+                .render(node, &play_scope(run, play))
+                .map_err(plain)?,
+        )),
+        None => None,
+    };
+    match order.as_deref() {
         Some("reverse_inventory") => hosts.reverse(),
         Some("sorted") => hosts.sort(),
         Some("reverse_sorted") => {
@@ -602,6 +632,9 @@ fn batches(
         return Ok(vec![hosts.to_vec()]);
     };
     let value = run.engine.render(node, scope).map_err(plain)?;
+    if crate::template::is_omit(&value) || value.is_none() {
+        return Ok(vec![hosts.to_vec()]);
+    }
     let sizes: Vec<usize> = flat_numbers(&value)
         .iter()
         .map(|text| {

@@ -7,13 +7,13 @@ use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
 use super::listing::StartAt;
-use super::prepare::{all_hold, number};
+use super::prepare::{all_hold, flag, number};
 use super::result::{self, ItemResult, StepResult};
 use super::walk::{Fallout, Place, Stop, Walk};
 use crate::modules::Outcome;
 use crate::playbook::ast::{Item, Task};
 use crate::report::event::{Status, TaskInfo};
-use crate::vars::{Access, HostState, Layer, Parts, Slot, StepScope, Values};
+use crate::vars::{Access, Gift, HostState, Layer, Parts, Slot, StepScope, Values};
 use minijinja::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,6 +30,8 @@ pub(crate) struct Progress {
     pub info: Arc<TaskInfo>,
     /// The loop's items once known; `None` without a loop.
     pub items: Option<Arc<Vec<Value>>>,
+    /// The task as written, when the name of its module is a template.
+    pub written: Option<Arc<Task>>,
     /// Which item.
     pub at: usize,
     /// Which attempt at it, from 1.
@@ -74,6 +76,15 @@ impl Position {
     pub(crate) fn key(&self) -> Key {
         let (at, attempt) = self.progress.as_ref().map_or((0, 1), |p| (p.at, p.attempt));
         (self.walk.place(), at, attempt)
+    }
+
+    /// Whether its loop waits between two items.
+    pub(crate) fn pauses(&self) -> bool {
+        let looped = self
+            .progress
+            .as_ref()
+            .and_then(|p| p.stop.task.looped.as_ref());
+        looped.is_some_and(|looped| looped.pause.is_some())
     }
 
     /// Whether all other hosts have come as far as this task.
@@ -181,6 +192,7 @@ impl Position {
             self.state.set(name, Slot::Pending);
         }
         match task.action.name.rsplit('.').next().unwrap_or_default() {
+            name if crate::yaml::has_template(name) => self.tainted = true,
             "set_fact" => {
                 for (name, _, _) in task
                     .action
@@ -284,6 +296,7 @@ impl Position {
                 self.walk.add_handlers(&handlers, &chain);
                 self.state.public_roles.extend(public);
                 ok.outcome.data.insert("include".into(), Value::from(what));
+                ok = self.framed(cx, ok);
                 if let Some(progress) = &mut self.progress {
                     progress.included.push((items, chain));
                 }
@@ -321,17 +334,32 @@ impl Position {
 
     /// Takes over the result of the current item and moves on. Says what ended.
     pub(crate) fn commit(&mut self, cx: &HostContext, result: StepResult) -> Ended {
-        let Some(progress) = &mut self.progress else {
+        let Some(progress) = &self.progress else {
             return Ended::default();
         };
         let task = Arc::clone(&progress.stop.task);
-        if !result.outcome.facts.is_empty() {
-            let named = !result::is_setup(&task.action.name);
-            self.state.add_facts(result.outcome.facts.clone(), named);
+        let named = !result::is_setup(&task.action.name);
+        match self.given_to(cx) {
+            // Planning ahead gives nothing away.
+            Some(_) if self.guess.is_some() => {}
+            Some(other) => {
+                let facts = result.outcome.facts.clone().into_iter().collect();
+                let gift = Gift {
+                    facts: (facts, named),
+                    sets: result.sets.clone(),
+                };
+                cx.run.shared.give(&other, gift);
+            }
+            None => {
+                self.state.add_facts(result.outcome.facts.clone(), named);
+                for (name, value) in &result.sets {
+                    self.state.set(name, Slot::Known(value.clone()));
+                }
+            }
         }
-        for (name, value) in &result.sets {
-            self.state.set(name, Slot::Known(value.clone()));
-        }
+        let Some(progress) = &mut self.progress else {
+            return Ended::default();
+        };
         for file in &result.includes {
             self.state.included.insert(0, file.clone());
         }
@@ -352,6 +380,20 @@ impl Position {
         }
         ended.task = self.finish_task(cx);
         ended
+    }
+
+    /// The host that gets the facts of the task at hand, when it is another one: `delegate_facts`.
+    fn given_to(&self, cx: &HostContext) -> Option<String> {
+        let stop = &self.progress.as_ref()?.stop;
+        let node = stop
+            .chain
+            .keyword(&stop.task, |base| base.delegate_facts.as_ref())?;
+        let scope = self.scope(cx)?;
+        if !flag(cx, &scope, Some(node)).ok().flatten()? {
+            return None;
+        }
+        let other = self.frame(cx, &scope).ok()?.delegate?;
+        (*other != *cx.host).then_some(other)
     }
 
     /// Takes over the result of a `run_once` task that another host ran. Only a failure is told.

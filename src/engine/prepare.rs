@@ -134,6 +134,16 @@ impl From<TemplateError> for Stopped {
 
 /// A failed result from a template error, with its place.
 pub(crate) fn failed(error: &TemplateError) -> StepResult {
+    if let TemplateError::Undefined {
+        said, diagnostic, ..
+    } = error
+    {
+        let mut shown = Diagnostic::clone(diagnostic);
+        shown.message = format!(
+            "The task includes an option with an undefined variable. The error was: {said}"
+        );
+        return from_diagnostic(&shown);
+    }
     match error.diagnostic() {
         Some(diagnostic) => from_diagnostic(diagnostic),
         None => StepResult::of(Outcome::failed(error.to_string())),
@@ -196,6 +206,7 @@ impl Position {
             items: None,
             at: 0,
             attempt: 1,
+            written: None,
             results: Vec::new(),
             included: Vec::new(),
         }
@@ -219,7 +230,7 @@ impl Position {
             return Ok(Prepared::End);
         };
         let stop = progress.stop.clone();
-        let (task, chain) = (&stop.task, &stop.chain);
+        let task = &stop.task;
         if !self.is_cleared() && run_once(cx, self, &stop) {
             return Ok(Prepared::Once);
         }
@@ -253,6 +264,12 @@ impl Position {
             let result = StepResult::skipped(SKIP, Some(&condition));
             return Ok(Prepared::Done(Box::new(self.framed(cx, result))));
         }
+        self.resolve_action(cx, &scope)?;
+        let stop = match &self.progress {
+            Some(progress) => progress.stop.clone(),
+            None => stop,
+        };
+        let (task, chain) = (&stop.task, &stop.chain);
         let frame = self.frame(cx, &scope)?;
         let Some(spec) = control::spec(task) else {
             let text = format!(
@@ -326,6 +343,43 @@ impl Position {
             items: self.progress.as_ref().and_then(|p| p.items.clone()),
             frame,
         })))
+    }
+
+    /// A module whose name is a template becomes the one that is meant, for each item of a loop anew.
+    fn resolve_action(&mut self, cx: &HostContext, scope: &Arc<StepScope>) -> Result<(), Stopped> {
+        let Some(progress) = &mut self.progress else {
+            return Ok(());
+        };
+        let written = progress.written.as_ref().unwrap_or(&progress.stop.task);
+        if !crate::yaml::has_template(&written.action.name) {
+            return Ok(());
+        }
+        let written = Arc::clone(written);
+        let dynamic: Arc<dyn Scope> = Arc::clone(scope) as Arc<dyn Scope>;
+        let span = &written.action.span;
+        let name = &written.action.name;
+        let name = cx.run.engine.render_str(name, Some(span), &dynamic)?;
+        let name = modules::args::text(&name);
+        if matches!(
+            crate::playbook::known::module(&name),
+            crate::playbook::known::Known::Unknown
+        ) {
+            let text = format!(
+                "couldn't resolve module/action '{name}'. This often indicates a misspelling, missing collection, or incorrect module path."
+            );
+            return Err(Stopped::Failed(Box::new(from_diagnostic(
+                &Diagnostic::error(span, text),
+            ))));
+        }
+        let mut made = Task::clone(&written);
+        made.action.spec = modules::spec_of(&name);
+        made.action.name = name.as_str().into();
+        let mut info = TaskInfo::clone(&progress.info);
+        info.module = name;
+        progress.info = Arc::new(info);
+        progress.stop.task = Arc::new(made);
+        progress.written = Some(written);
+        Ok(())
     }
 
     fn prepare_control(
@@ -488,7 +542,11 @@ impl Position {
         Args::new(spec, given).map_err(|failure| at_param(stop, failure))
     }
 
-    fn frame(&self, cx: &HostContext, scope: &Arc<StepScope>) -> Result<StepFrame, TemplateError> {
+    pub(crate) fn frame(
+        &self,
+        cx: &HostContext,
+        scope: &Arc<StepScope>,
+    ) -> Result<StepFrame, TemplateError> {
         let Some(progress) = &self.progress else {
             return Ok(StepFrame::default());
         };
@@ -543,15 +601,26 @@ impl Position {
 /// What `module_defaults` say of a module, outermost first.
 fn defaults_of<'a>(stop: &'a Stop, spec: &Spec) -> Vec<&'a crate::yaml::Map> {
     let levels = stop.chain.all(&stop.task, |base| &base.module_defaults);
-    let modules = levels.into_iter().filter_map(Node::as_map);
-    let ours = modules
-        .flat_map(crate::yaml::Map::iter)
-        .filter(|(name, ..)| {
-            let short = name.rsplit('.').next().unwrap_or(name);
-            short == spec.name || spec.aliases.contains(&short)
-        });
-    ours.filter_map(|(_, _, defaults)| defaults.as_map())
-        .collect()
+    let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<&'a crate::yaml::Map> {
+        let modules = levels.iter().filter_map(|node| node.as_map());
+        let ours = modules
+            .flat_map(crate::yaml::Map::iter)
+            .filter(|(name, ..)| wanted(name.rsplit('.').next().unwrap_or(name)));
+        ours.filter_map(|(_, _, defaults)| defaults.as_map())
+            .collect()
+    };
+    // What stands behind these modules on our hosts has defaults of its own, below theirs.
+    let behind = match spec.name {
+        "service" => Some("systemd"),
+        "package" => Some("apt"),
+        _ => None,
+    };
+    let mut all =
+        of(&|name| Some(name) == behind || behind == Some("systemd") && name == "systemd_service");
+    all.extend(of(&|name| {
+        name == spec.name || spec.aliases.contains(&name)
+    }));
+    all
 }
 
 /// `poll` when it is not said.

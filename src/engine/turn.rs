@@ -10,6 +10,7 @@ use super::control::Control;
 use super::position::{Key, Position};
 use super::prepare::{HostStep, Prepared, judge};
 use super::result::StepResult;
+use crate::modules::probe::FileType;
 use crate::modules::{Decision, Effect, Plan, Probe, Seen, probe};
 use crate::remote::{BecomePassword, Chunk, Identity, Reply};
 use indexmap::{IndexMap, IndexSet};
@@ -48,6 +49,7 @@ impl Cache {
 
     /// Forgets what an effect on a host may have changed.
     pub(crate) fn forget(&mut self, target: &str, effect: &Effect) {
+        let effect = self.widened(target, effect);
         for (view, seen) in &mut self.views {
             if &*view.0 == target {
                 let once = self.once.entry(view.clone()).or_default();
@@ -57,6 +59,25 @@ impl Cache {
                 seen.retain(|probe| !stale(effect, probe));
             }
         }
+    }
+
+    /// An effect on a file that has more names than one reaches all of them.
+    fn widened<'a>(&self, target: &str, effect: &'a Effect) -> &'a Effect {
+        let Effect::Path(changed) = effect else {
+            return effect;
+        };
+        let mut views = self.views.iter().filter(|(view, _)| &*view.0 == target);
+        let shared = views.any(|(_, seen)| {
+            let Some(own) = seen
+                .stat(changed, false)
+                .or_else(|| seen.stat(changed, true))
+            else {
+                return false;
+            };
+            own.kind == FileType::File
+                && (own.nlink > 1 || seen.others(own).any(|other| other.nlink > 1))
+        });
+        if shared { &Effect::Anything } else { effect }
     }
 
     /// Forgets everything of a host.
@@ -253,6 +274,8 @@ impl Planner<'_> {
     /// Looks at the next task; false at the horizon.
     fn next(&mut self) -> bool {
         self.guessed.store(false, Ordering::Relaxed);
+        // What comes after a pause is for later.
+        self.certain &= !self.position.pauses();
         let prepared = self.position.prepare(&self.cx);
         let guessed = self.guessed.load(Ordering::Relaxed);
         // Handlers that may or may not have run lie behind us, or other hosts may have more to say.
@@ -358,7 +381,9 @@ impl Planner<'_> {
                     p.stop.task.changed_when.is_some() || p.stop.task.failed_when.is_some()
                 });
                 let barrier = step.barrier;
-                self.effects.extend(plan.effects.iter().cloned());
+                let effects = plan.effects.iter();
+                self.effects
+                    .extend(effects.map(|effect| self.cache.widened(&view.0, effect).clone()));
                 let notifies = self.position.would_notify(&self.cx);
                 self.segments.push(Segment {
                     notifies,

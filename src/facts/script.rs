@@ -28,6 +28,7 @@ while read -r k a b _; do
 done </proc/self/status
 read -r m </proc/sys/kernel/arch || m=$(uname -m)
 echo "machine $m"
+p=$(command -v python3) && echo "python $p $(python3 -V 2>&1)"
 if [ "$m" = x86_64 ] && [ -e /lib64/ld-linux-x86-64.so.2 ]; then echo 'bits 64'; else echo "bits $(getconf LONG_BIT)"; fi
 for f in rpm-ostree yum dnf-3 dnf5 apt-get zypper pacman; do [ -e /usr/bin/$f ] && echo "pkg $f"; done
 [ -e /sbin/apk ] && echo 'pkg apk'

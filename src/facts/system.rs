@@ -178,6 +178,32 @@ fn lsb_facts(
     Json::Object(map)
 }
 
+/// The Python that a host happens to have; nothing of ours needs it.
+fn python(told: &Told, facts: &mut Facts) {
+    let Some((path, version)) = told
+        .word("base", "python")
+        .and_then(|text| text.rsplit_once(" Python "))
+    else {
+        return;
+    };
+    let mut numbers = version.split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().unwrap_or(0)
+    });
+    let [major, minor, micro] = std::array::from_fn(|_| numbers.next().unwrap_or(0));
+    facts.insert(
+        "python".into(),
+        json!({
+            "executable": path,
+            "has_sslcontext": true,
+            "type": "cpython",
+            "version": {"major": major, "minor": minor, "micro": micro, "releaselevel": "final", "serial": 0},
+            "version_info": [major, minor, micro, "final", 0],
+        }),
+    );
+    facts.insert("python_version".into(), json!(version));
+}
+
 fn platform(told: &Told, facts: &mut Facts) {
     let text = |path: &str| told.file(path).unwrap_or_default();
     let machine = told.word("base", "machine").unwrap_or_default();
@@ -197,6 +223,7 @@ fn platform(told: &Told, facts: &mut Facts) {
         json!(if x86_32 { "i386" } else { machine }),
     );
     facts.insert("userspace_bits".into(), json!(bits));
+    python(told, facts);
     if machine == "x86_64" || x86_32 {
         let userspace = if bits == "32" { "i386" } else { "x86_64" };
         facts.insert("userspace_architecture".into(), json!(userspace));

@@ -106,6 +106,13 @@ impl Module for Shell {
     }
 }
 
+/// What Ansible's module says before it runs anything.
+fn refused(msg: &str) -> Failure {
+    let mut failure = Failure::new(msg);
+    failure.data.insert("rc".into(), 256.into());
+    failure
+}
+
 /// A path that lets a command run or not.
 struct Guard {
     path: String,
@@ -171,10 +178,11 @@ impl Run {
             })
             .collect();
         let Some(&form) = given.first() else {
-            return Err(Failure::new(
-                "one of the following is required: _raw_params, cmd, argv",
-            ));
+            return Err(refused("no command given"));
         };
+        if given.len() > 1 && form == "_raw_params" && given[1] == "argv" {
+            return Err(refused("only command or argv can be given, not both"));
+        }
         if given.len() > 1 {
             return Err(Failure::new(
                 "parameters are mutually exclusive: _raw_params|cmd|argv",

@@ -179,7 +179,13 @@ impl Edit for Line {
             (&self.search_string, "search string"),
         ] {
             if given.as_deref() == Some("") {
-                edited.warnings.push(format!("The {name} is an empty string, which will match every line in the file. This may have unintended consequences, such as replacing the last line in the file rather than appending."));
+                let mut text = format!(
+                    "The {name} is an empty string, which will match every line in the file. This may have unintended consequences, such as replacing the last line in the file rather than appending."
+                );
+                if self.regexp.is_some() {
+                    text.push_str(" If this is desired, use '^' to match every line in the file and avoid this warning.");
+                }
+                edited.warnings.push(text);
             }
         }
         let encoding = Encoding::of(old.unwrap_or_default());

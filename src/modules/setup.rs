@@ -95,8 +95,15 @@ impl Step for Gather {
                     "gather_subset".into(),
                     self.names.iter().map(|n| Value::from(n.as_str())).collect(),
                 );
+                // Results show them as the variables are called.
+                let shown = facts::select(&all, &self.filter)
+                    .into_iter()
+                    .map(|(name, value)| match name.as_str() {
+                        "gather_subset" | "module_setup" => (name, value),
+                        _ => (format!("ansible_{name}"), value),
+                    });
                 Outcome {
-                    facts: facts::select(&all, &self.filter),
+                    facts: shown.collect(),
                     warnings,
                     ..Outcome::ok()
                 }
@@ -139,7 +146,11 @@ impl Step for Pong {
 
     fn decide(&self, _seen: &Seen) -> Decision {
         Decision::Done(if self.0 == "crash" {
-            Outcome::failed("boom")
+            // What Ansible's module does on purpose.
+            Outcome::failed("MODULE FAILURE\nSee stdout/stderr for the exact error")
+                .with("module_stdout", "")
+                .with("module_stderr", "Exception: boom\n")
+                .with("rc", 1)
         } else {
             Outcome::ok().with("ping", self.0.as_str())
         })
@@ -165,7 +176,8 @@ mod tests {
         assert!(!outcome.failed && !outcome.changed, "{outcome:?}");
         let names: Vec<&String> = outcome.facts.keys().collect();
         assert!(
-            names.contains(&&"system".to_owned()) && !names.contains(&&"kernel".to_owned()),
+            names.contains(&&"ansible_system".to_owned())
+                && !names.contains(&&"ansible_kernel".to_owned()),
             "{names:?}"
         );
     }

@@ -72,10 +72,10 @@ pub(crate) fn contents<'a>(src: &str, seen: &'a Seen) -> Result<&'a [u8], String
         .iter()
         .any(|probe| seen.unknown(probe).is_some());
     match seen.stat(src, true) {
-        _ if denied => Err(format!("File is not readable: {path}")),
-        None => Err(format!("File not found: {path}")),
+        _ if denied => Err(format!("file is not readable: {path}")),
+        None => Err(format!("file not found: {path}")),
         Some(now) if now.kind == FileType::Directory => {
-            Err(format!("Source is a directory and must be a file: {path}"))
+            Err(format!("source is a directory and must be a file: {path}"))
         }
         Some(_) => seen.content(src, LIMIT).ok_or_else(|| {
             format!(

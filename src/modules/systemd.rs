@@ -152,6 +152,7 @@ impl Unit {
             "[ -x /etc/init.d/{name} ] && echo script\n\
              for f in /etc/rc?.d/S??{name}; do [ -L \"$f\" ] || [ -e \"$f\" ] && echo links; break; done\n\
              echo \"is-enabled $({systemctl} is-enabled -- {name} 2>/dev/null)\"\n\
+             [ \"$({systemctl} is-enabled -l -- {name} 2>/dev/null | wc -l)\" -gt 1 ] && echo linked\n\
              [ -n \"$debian_chroot$SYSTEMD_OFFLINE\" ] || ! [ / -ef /proc/1/root/. ] && echo offline\n:",
             systemctl = self.systemctl("").trim_end(),
         )
@@ -235,7 +236,7 @@ impl Unit {
         );
         let known = !load.is_empty() && load != "not-found";
         let file = get("UnitFileState");
-        let plain = known && !matches!(file, "" | "generated" | "bad");
+        let plain = known && !matches!(file, "" | "generated" | "bad" | "indirect" | "alias");
         let around = self.around(name);
         let around = if plain || self.scope != "system" && known {
             None
@@ -292,6 +293,8 @@ impl Unit {
                 "generated" if script => links,
                 "enabled" | "static" | "generated" | "transient" => true,
                 "disabled" => false,
+                // Enabled when links to it, or to another instance, are in place.
+                "indirect" | "alias" => says("linked"),
                 _ => self.scope == "system" && script && links,
             };
             // Below a mask that goes away now, anything may be.

@@ -59,17 +59,21 @@ impl Module for Tempfile {
             "d={folder}\n[ -d \"$d\" ] && [ -w \"$d\" ] || {{ echo \"cannot make a temporary {what} in $d\" >&2; exit 1; }}\n\
              i=0\nwhile [ $i -lt 100 ]; do\n\
              r=$(od -An -N6 -tx1 /dev/urandom | tr -d ' \\n')\n\
-             p=$d/{}$r{}\n{test} \"$p\"{make} 2>/dev/null && {{ printf %s \"$p\"; exit 0; }}\n\
+             p=$d/{}$r{}\n{test} \"$p\"{make} 2>/dev/null && {{ stat -c '%u %g %U %G %a %s' -- \"$p\"; printf %s \"$p\"; exit 0; }}\n\
              i=$((i + 1))\ndone\nexit 1\n",
             sh::quote(&prefix),
             sh::quote(&suffix)
         );
-        Ok(Box::new(TempfileStep { script }))
+        Ok(Box::new(TempfileStep {
+            script,
+            state: what,
+        }))
     }
 }
 
 struct TempfileStep {
     script: String,
+    state: &'static str,
 }
 
 impl Step for TempfileStep {
@@ -88,8 +92,20 @@ impl Step for TempfileStep {
 
     fn finish(&self, _: &Seen, replies: &[Reply], _: &Seen) -> Outcome {
         Outcome::from_replies(replies, "tempfile").unwrap_or_else(|| {
-            let path = replies.first().map(Reply::out).unwrap_or_default();
-            Outcome::changed().with("path", path)
+            let told = replies.first().map(Reply::out).unwrap_or_default();
+            let (stat, path) = told.split_once('\n').unwrap_or(("", &told));
+            let words: Vec<&str> = stat.split_whitespace().collect();
+            let number = |at: usize| words.get(at).and_then(|word| word.parse::<i64>().ok());
+            let text = |at: usize| words.get(at).copied().unwrap_or_default();
+            Outcome::changed()
+                .with("path", path)
+                .with("state", self.state)
+                .with("uid", number(0))
+                .with("gid", number(1))
+                .with("owner", text(2))
+                .with("group", text(3))
+                .with("mode", format!("{:0>4}", text(4)))
+                .with("size", number(5))
         })
     }
 }

@@ -7,7 +7,10 @@ use super::{
     Args, Controller, Failure, FreeForm, Module, Param, Runs, Spec, Step, TemplateOptions, Type,
 };
 use minijinja::Value;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
 /// See the module's own documentation.
 pub(crate) struct Template;
@@ -103,11 +106,51 @@ fn options(args: &Args, path: &str) -> Result<TemplateOptions, Failure> {
         ]
         .map(|(name, usual)| args.str(name).filter(|given| given != usual)),
         extra: vec![
+            ("template_host".into(), Value::from(own_name())),
+            ("template_uid".into(), Value::from(owner(path))),
+            ("template_mtime".into(), Value::from(changed(path))),
+            (
+                "template_run_date".into(),
+                Value::from(stamp(OffsetDateTime::now_utc())),
+            ),
             ("template_path".into(), Value::from(args.text("src"))),
             ("template_fullpath".into(), Value::from(path)),
             ("template_destpath".into(), Value::from(args.text("dest"))),
         ],
     })
+}
+
+/// The controller's name.
+fn own_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+/// Who owns a template: the name, or the number of an account that has none.
+fn owner(path: &str) -> String {
+    let uid = std::fs::metadata(path)
+        .map_or(0, |meta| meta.uid())
+        .to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
+}
+
+/// When a template was changed.
+fn changed(path: &str) -> String {
+    let modified = std::fs::metadata(path).and_then(|meta| meta.modified());
+    modified.map_or_else(|_| String::new(), |time| stamp(time.into()))
+}
+
+/// A time as Python shows it.
+fn stamp(time: OffsetDateTime) -> String {
+    const FORM: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]");
+    time.format(FORM).unwrap_or_default()
 }
 
 fn encode(text: &str, encoding: &str) -> Result<Vec<u8>, Failure> {

@@ -109,6 +109,8 @@ pub struct RoleUse {
     pub params: VarMap,
     /// Roles that pulled it in as their dependency or by importing it, nearest first.
     pub parents: Vec<Arc<Role>>,
+    /// Roles whose tasks include or import it, nearest first.
+    pub includers: Vec<Arc<Role>>,
 }
 
 /// An entry of a task list.

@@ -121,7 +121,7 @@ pub fn load_role(
         parts: parts.clone(),
         again: true,
     };
-    let brought = loader.role_use(&wanted, &ast::Base::default(), &place);
+    let brought = loader.role_named(&wanted, &ast::Base::default(), &place, true);
     let (brought, _) = loader.finish(brought)?;
     let block = Block {
         span: by.clone(),

@@ -152,7 +152,7 @@ impl Loader<'_> {
         base: Base,
         place: &Place,
     ) -> Option<Arc<Block>> {
-        let brought = self.role_use(wanted, &Base::default(), place)?;
+        let brought = self.role_named(wanted, &Base::default(), place, true)?;
         self.role_handlers.extend(brought.handlers.iter().cloned());
         Some(Arc::new(Block {
             span: span.clone(),
@@ -167,12 +167,23 @@ impl Loader<'_> {
         }))
     }
 
-    /// What one use of a role brings; `None` when it cannot be read or ran already.
+    /// What one use of a role brings, in `roles:` or as a dependency; `None` when it cannot be read or ran already.
     pub(super) fn role_use(
         &mut self,
         wanted: &Wanted,
         base: &Base,
         place: &Place,
+    ) -> Option<Brought> {
+        self.role_named(wanted, base, place, false)
+    }
+
+    /// The same; `by_task` when a task includes or imports it.
+    pub(super) fn role_named(
+        &mut self,
+        wanted: &Wanted,
+        base: &Base,
+        place: &Place,
+        by_task: bool,
     ) -> Option<Brought> {
         let Some(path) = self.role_path(&wanted.name, place) else {
             self.no_role(&wanted.name, &wanted.span, place);
@@ -196,15 +207,20 @@ impl Loader<'_> {
         if !self.once.insert(signature) && !role.allow_duplicates && !wanted.again {
             return None;
         }
-        let mut parents = Vec::new();
+        let (mut parents, mut includers) = (Vec::new(), Vec::new());
         if let Some(used) = &place.role {
             parents.push(Arc::clone(&used.role));
             parents.extend(used.parents.iter().cloned());
+            if by_task {
+                includers.push(Arc::clone(&used.role));
+                includers.extend(used.includers.iter().cloned());
+            }
         }
         let used = Arc::new(RoleUse {
             role: Arc::clone(role),
             params,
             parents,
+            includers,
         });
         if !self.role_list.iter().any(|known| Arc::ptr_eq(known, role)) {
             self.role_list.push(Arc::clone(role));

@@ -1,12 +1,13 @@
 # The kept shell: runs its first turn, which is part of it, and reads more from standard input until that ends.
 # shellcheck shell=sh disable=SC2154
-# The controller sets mp_n, the nonce of this shell, in front of this text; MP_TMP too when an earlier shell made it.
+# The controller sets mp_n, the nonce of this shell, in front of this text; MP_TMP too when an earlier shell made it; and
+# mp_stay when commands run where the shell was started.
 exec 3<&0 4>&1 5>&2 </dev/null
 umask 022
 LC_ALL=C
 export LC_ALL MP_TMP
 unset ENV BASH_ENV CDPATH
-cd "${HOME:-/}" 2>/dev/null || cd / || exit
+[ "$mp_stay" ] || cd "${HOME:-/}" 2>/dev/null || cd / || exit
 case ":$PATH:" in
 *:/usr/sbin:*) ;;
 *) PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" ;;

@@ -134,12 +134,14 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// A shell to be started behind this gate, going on with the private directory of an earlier one.
-    pub(crate) fn new(gate: Gate, tmp: Option<String>) -> Result<Self, LinkError> {
+    /// A shell to be started behind this gate, going on with the private directory of an earlier one. With `stay` commands
+    /// run where it is started, otherwise in the user's home.
+    pub(crate) fn new(gate: Gate, tmp: Option<String>, stay: bool) -> Result<Self, LinkError> {
         let nonce = nonce()?;
         let opening = format!(
-            "mp_n={nonce}\nMP_TMP={}\n{}",
+            "mp_n={nonce}\nMP_TMP={}\nmp_stay={}\n{}",
             single(tmp.as_deref().unwrap_or("")),
+            if stay { "1" } else { "" },
             BOOTSTRAP.0
         );
         Ok(Self {

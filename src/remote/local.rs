@@ -45,6 +45,8 @@ impl Local {
 impl Transport for Local {
     type Port = Port;
 
+    const STAYS: bool = true;
+
     async fn open(&mut self, start: &Start) -> Result<Port, LinkError> {
         let mut child = Command::new("/bin/sh")
             .arg("-c")
@@ -161,7 +163,7 @@ mod tests {
     async fn run(shell: &str, chunks: &[Chunk]) -> (Progress, Vec<Reply>) {
         let mut local = Local::new(Arc::default());
         let start = Start::plain(format!("exec {shell} -c '{READER}'"));
-        let mut kept = Kept::new(start.gate(), None).unwrap();
+        let mut kept = Kept::new(start.gate(), None, true).unwrap();
         let mut port = local.open(&start).await.unwrap();
         kept.begin(chunks).await.unwrap();
         while kept.progress().unwrap() == Progress::Running {

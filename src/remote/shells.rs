@@ -13,6 +13,9 @@ pub(crate) trait Transport: Send + 'static {
     /// A running command.
     type Port: Send;
 
+    /// Whether commands run where the controller stands, not in the user's home.
+    const STAYS: bool = false;
+
     /// Starts a command for `sh`-like login shells; it need not have been answered yet.
     fn open(&mut self, start: &Start)
     -> impl Future<Output = Result<Self::Port, LinkError>> + Send;
@@ -210,7 +213,7 @@ impl<T: Transport> Shells<T> {
             let password = self.passwords.get(who).cloned();
             let start = Start::new(shell, self.transport.user(), password)?;
             let tmp = self.tmp.get(shell).cloned();
-            let kept = Kept::new(start.gate(), tmp)?;
+            let kept = Kept::new(start.gate(), tmp, T::STAYS)?;
             let port = self.transport.open(&start).await?;
             self.open.insert(shell.clone(), (port, kept));
         }

@@ -103,7 +103,22 @@ impl<W: Write + Send> Ansible<W> {
             Status::Failed if is_item => "failed",
             Status::Failed | Status::Unreachable => "fatal",
         };
-        let debug = end.task.module.rsplit('.').next() == Some("debug");
+        let module = end.task.module.rsplit('.').next().unwrap_or_default();
+        let debug = module == "debug";
+        if let Ok(what) = end.result.get_attr("include")
+            && matches!(module, "include_tasks" | "include_role" | "include")
+            && end.status == Status::Ok
+            && !what.is_undefined()
+        {
+            let text = format!(
+                "included: {} for {}{item}",
+                clean(&what.to_string()),
+                end.host
+            );
+            let text = self.paint(Status::Skipped, &text);
+            self.line(&text);
+            return;
+        }
         let told = match end.status {
             Status::Unreachable => format!(": UNREACHABLE! => {}", dump(end, false)),
             Status::Failed if is_item => format!("{item} => {}", dump(end, false)),
@@ -150,26 +165,37 @@ fn dump(end: &StepEnd, debug: bool) -> String {
     if end.no_log {
         return r#"{"censored": "the output has been hidden due to the fact that 'no_log: true' was specified for this result", "changed": false}"#.into();
     }
-    let mut shown = serde_json::Map::new();
+    // In the order of names, as Ansible writes them.
+    let mut sorted = std::collections::BTreeMap::new();
+    let said = debug
+        && end
+            .result
+            .get_attr("msg")
+            .is_ok_and(|msg| !msg.is_undefined());
     for key in end.result.try_iter().into_iter().flatten() {
         let name = crate::modules::args::text(&key);
-        let hidden = debug && matches!(name.as_str(), "changed" | "failed" | "skipped" | "item");
-        if hidden
-            || name.starts_with("_ansible")
-            || name == "ansible_loop_var"
-            || name == "invocation"
-        {
+        let hidden = match name.as_str() {
+            "invocation" | "failed" => true,
+            // `debug` shows its message alone, or the variable it was asked for.
+            "msg" | "warnings" if debug => false,
+            _ if debug && said => true,
+            "changed" | "skipped" | "skip_reason" => debug,
+            "ansible_loop_var" => !debug,
+            other => other.starts_with("_ansible"),
+        };
+        if hidden {
             continue;
         }
         let value = end.result.get_item(&key).unwrap_or_default();
-        shown.insert(name, json(&value));
+        sorted.insert(name, in_order(json(&value)));
     }
     if !debug
-        && !shown.contains_key("msg")
+        && !sorted.contains_key("msg")
         && let Some(msg) = &end.msg
     {
-        shown.insert("msg".into(), msg.as_str().into());
+        sorted.insert("msg".into(), msg.as_str().into());
     }
+    let shown: serde_json::Map<String, serde_json::Value> = sorted.into_iter().collect();
     let value = serde_json::Value::Object(shown);
     let text = if debug {
         let mut out = Vec::new();
@@ -186,6 +212,20 @@ fn dump(end: &StepEnd, debug: bool) -> String {
 
 fn json(value: &Value) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or_else(|_| value.to_string().into())
+}
+
+/// The same with all mappings in the order of their keys.
+fn in_order(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().collect();
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            let pairs = pairs.into_iter();
+            pairs.map(|(key, value)| (key, in_order(value))).collect()
+        }
+        serde_json::Value::Array(list) => list.into_iter().map(in_order).collect(),
+        other => other,
+    }
 }
 
 /// JSON in one line with Python's spaces.

@@ -60,6 +60,8 @@ pub enum TemplateError {
     Undefined {
         /// The dotted path as far as it is known, e.g. `foo.bar`.
         name: String,
+        /// The same in Ansible's words, which playbooks look for in results.
+        said: String,
         /// The diagnostic for people.
         diagnostic: Box<Diagnostic>,
     },

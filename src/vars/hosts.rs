@@ -40,6 +40,15 @@ impl HostState {
         Arc::make_mut(&mut self.set).insert(name.into(), slot);
     }
 
+    /// Takes over what another host's task found out.
+    pub fn accept(&mut self, gift: Gift) {
+        let (facts, named) = gift.facts;
+        self.add_facts(facts, named);
+        for (name, value) in gift.sets {
+            self.set(&name, Slot::Known(value));
+        }
+    }
+
     /// Adds facts. Those of `setup` are variables with the `ansible_` prefix only; those of other
     /// modules also under the very name the module gave.
     pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>, named: bool) {
@@ -64,6 +73,17 @@ pub struct Shared {
     static_layers: RwLock<HashMap<Arc<str>, Sources>>,
     groups: RwLock<BTreeMap<Arc<str>, Vec<Arc<str>>>>,
     order: RwLock<Vec<Arc<str>>>,
+    /// What tasks of other hosts found out (`delegate_facts`), until the host takes it over.
+    gifts: RwLock<HashMap<Arc<str>, Vec<Gift>>>,
+}
+
+/// Facts, or variables, that a task of another host has for a host.
+#[derive(Debug, Clone, Default)]
+pub struct Gift {
+    /// Facts, and whether they are variables under their own name too.
+    pub facts: (Vec<(String, Value)>, bool),
+    /// What `set_fact` set.
+    pub sets: Vec<(String, Value)>,
 }
 
 impl Shared {
@@ -98,7 +118,28 @@ impl Shared {
     /// What a host has published.
     #[must_use]
     pub fn state(&self, host: &str) -> HostState {
-        read(&self.states).get(host).cloned().unwrap_or_default()
+        let mut state = read(&self.states).get(host).cloned().unwrap_or_default();
+        for gift in read(&self.gifts).get(host).into_iter().flatten() {
+            state.accept(gift.clone());
+        }
+        state
+    }
+
+    /// Something for a host that a task of another one found out.
+    pub fn give(&self, host: &str, gift: Gift) {
+        write(&self.gifts)
+            .entry(host.into())
+            .or_default()
+            .push(gift);
+    }
+
+    /// What was given to a host since it asked last.
+    #[must_use]
+    pub fn given(&self, host: &str) -> Vec<Gift> {
+        if !read(&self.gifts).contains_key(host) {
+            return Vec::new();
+        }
+        write(&self.gifts).remove(host).unwrap_or_default()
     }
 
     /// The inventory's definitions for a host, weakest first; `None` for an unknown host.

@@ -7,7 +7,7 @@
 mod hosts;
 mod scope;
 
-pub use hosts::{HostState, Shared, Slot, Sources};
+pub use hosts::{Gift, HostState, Shared, Slot, Sources};
 pub(crate) use scope::HOSTVARS;
 pub use scope::{Access, Magic, Parts, StepScope};
 

@@ -4,9 +4,10 @@ use super::{Definition, HostState, Layer, Shared, Slot, Values};
 use crate::diag::Diagnostic;
 use crate::template::{Engine, Scope, TemplateError};
 use crate::yaml::Kind;
+use indexmap::IndexSet;
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -282,10 +283,10 @@ impl StepScope {
 
     /// What another host's variables look like from here.
     fn of_host(&self, host: &str) -> Option<Arc<Self>> {
-        if host == &*self.host {
-            return self.me.upgrade();
+        let own = host == &*self.host;
+        if !own {
+            self.shared.layers(host)?;
         }
-        self.shared.layers(host)?;
         let mut values = Values::clone(&self.magic.values);
         values.retain(|name, _| !name.starts_with("role_"));
         Some(Self::new(Parts {
@@ -293,7 +294,12 @@ impl StepScope {
             shared: Arc::clone(&self.shared),
             host: host.into(),
             magic: Arc::new(Magic { values }),
+            // What a play, a role or a task defines is not the host's.
             state: match self.access {
+                _ if own => HostState {
+                    public_roles: Vec::new(),
+                    ..self.state.clone()
+                },
                 Access::Everything | Access::Guess(_) => self.shared.state(host),
                 Access::Inventory => HostState::default(),
             },
@@ -323,22 +329,14 @@ impl Scope for StepScope {
     }
 
     fn names(&self) -> Vec<String> {
-        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut names: IndexSet<String> = IndexSet::new();
         let layers = self.defaults.iter().chain(&self.layers).chain(&self.above);
         for layer in layers.chain([&self.extra]) {
             names.extend(layer.names().iter().map(ToString::to_string));
         }
-        names.extend(self.state.set.keys().map(ToString::to_string));
         for (_, map) in &self.state.included {
             names.extend(map.keys().map(ToString::to_string));
         }
-        names.extend(
-            self.state
-                .facts
-                .keys()
-                .map(|name| format!("ansible_{name}")),
-        );
-        names.extend(self.state.named_facts.keys().map(ToString::to_string));
         for (_, map) in self
             .shared
             .layers(&self.host)
@@ -347,6 +345,17 @@ impl Scope for StepScope {
         {
             names.extend(map.keys().map(ToString::to_string));
         }
+        // As written so far; what was computed by name.
+        let mut computed: Vec<String> = self.state.set.keys().map(ToString::to_string).collect();
+        computed.extend(
+            self.state
+                .facts
+                .keys()
+                .map(|name| format!("ansible_{name}")),
+        );
+        computed.extend(self.state.named_facts.keys().map(ToString::to_string));
+        computed.sort();
+        names.extend(computed);
         names.extend(self.magic.values.keys().map(ToString::to_string));
         let magic = [
             "inventory_hostname",

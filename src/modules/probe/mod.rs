@@ -308,6 +308,18 @@ impl Seen {
         }
     }
 
+    /// What is known of the same file under any name.
+    pub(crate) fn others<'a>(&'a self, own: &'a PathState) -> impl Iterator<Item = &'a PathState> {
+        self.answers
+            .values()
+            .filter_map(move |answer| match answer {
+                Answer::Path(Some(state)) => {
+                    Some(state).filter(|state| (state.inode, state.dev) == (own.inode, own.dev))
+                }
+                _ => None,
+            })
+    }
+
     /// Digest of a file.
     #[must_use]
     pub fn digest(&self, path: &str, algorithm: &'static str) -> Option<&str> {

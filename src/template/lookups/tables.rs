@@ -63,7 +63,7 @@ fn ini(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
     args.take("encoding");
     args.take("interpolation");
     if let Some((name, _)) = args.kw.first() {
-        return Err(fault(format!("unknown option `{name}`")));
+        return Err(fault(format!("`{name}` is not a valid option")));
     }
     let mut out = Vec::new();
     for term in &args.pos {
@@ -191,7 +191,7 @@ fn csvfile(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
         return Err(fault(format!("unknown option `{name}`")));
     }
     if args.pos.is_empty() {
-        return Err(fault("a search key is required"));
+        return Err(fault("Search key is required but was not found"));
     }
     let mut out = Vec::new();
     for term in &args.pos {

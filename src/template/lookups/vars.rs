@@ -24,7 +24,8 @@ fn vars(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
     for term in &args.pos {
         if !is_str(term) {
             return Err(fault(format!(
-                "the name of a variable must be a string, not {}",
+                "Invalid setting identifier, \"{}\" is not a string, it is {}",
+                str_of(term)?,
                 described(term)
             )));
         }
@@ -33,7 +34,10 @@ fn vars(m: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
         out.push(match &undef(&value).map(|u| &u.why) {
             Some(Why::Missing(..)) => match &default {
                 Some(default) => default.clone(),
-                None => Undef::value(Why::Missing(name.to_owned(), None), None),
+                None => {
+                    let text = format!("No variable found with this name: {name}");
+                    Undef::value(Why::Said(text), None)
+                }
             },
             _ => value,
         });

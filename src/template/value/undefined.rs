@@ -250,7 +250,32 @@ fn diagnostic(place: Option<&Place>, message: String) -> Diagnostic {
     }
 }
 
+/// What Jinja2 says of something that is not there.
+fn python(why: &Why) -> Option<String> {
+    let Why::Missing(name, base) = why else {
+        return None;
+    };
+    let Some(base) = base else {
+        return Some(format!("'{name}' is undefined"));
+    };
+    let last = name.rsplit(['.', '[']).next().unwrap_or(name);
+    let last = last.trim_end_matches(']');
+    let what = if base.is_none() {
+        "None".to_owned()
+    } else {
+        format!("'{} object'", super::data::type_name(base))
+    };
+    Some(match last.parse::<i64>() {
+        Ok(index) => format!("{} has no element {index}", what.trim_matches('\'')),
+        Err(_) => format!(
+            "{what} has no attribute '{}'",
+            last.trim_matches(['\'', '"'])
+        ),
+    })
+}
+
 fn undefined_error(why: Why, place: Option<&Place>, scope: &dyn Scope) -> TemplateError {
+    let said = python(&why);
     let (name, message, hint) = match why {
         Why::Inner(error) => return error,
         Why::Missing(name, None) => {
@@ -280,9 +305,10 @@ fn undefined_error(why: Why, place: Option<&Place>, scope: &dyn Scope) -> Templa
             Some("write `… if … else …`".to_owned()),
         ),
     };
-    let mut diagnostic = diagnostic(place, message);
+    let mut diagnostic = diagnostic(place, message.clone());
     diagnostic.hint = hint;
     TemplateError::Undefined {
+        said: said.unwrap_or(message),
         name,
         diagnostic: Box::new(diagnostic),
     }

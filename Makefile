@@ -8,13 +8,14 @@ PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh
 
 PEERS = ansible-core==2.19.14 pyinfra==3.10.0 mitogen==0.3.54
 
-.PHONY: help setup build bench demo demo-down test test-stack test-quick test-faults lint clean
+.PHONY: help setup build bench demo demo-down test test-stack test-differential test-quick test-faults lint clean
 
 help:
 	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
 	@echo "make demo-down  remove every trace of the demo"
 	@echo "make test       every test, those on lab hosts and of the whole stack included"
 	@echo "make test-stack only the whole stack on lab hosts: three releases, and a cluster"
+	@echo "make test-differential  the same playbooks with ansible-core and with mini-play, on twins"
 	@echo "make test-quick the tests that need no lab host"
 	@echo "make test-faults a lab host broken in many ways, and what is told"
 	@echo "make bench      workloads on ten lab hosts and a thousand endpoints, beside other tools; writes benches/RESULTS.md"

@@ -32,6 +32,8 @@ struct Bench {
 #[derive(Debug)]
 struct Run {
     cost: Counts,
+    /// Turns by the program's own count.
+    turns: u64,
     ok: u64,
     changed: u64,
 }
@@ -139,11 +141,13 @@ impl Bench {
             .unwrap();
         let end = &end["hosts"][0];
         let figure = |name: &str| end[name].as_u64().unwrap();
-        // What the recap says, but for the goodbye of a shell that has a private directory to remove.
-        assert!(cost.turns - figure("turns") <= 1, "{cost:?} {end}");
+        // What the recap says, but for the goodbye of a shell that has a private directory to remove, and for words that cross on
+        // the way: the relay may take for one turn what the program took for two.
+        assert!(cost.turns.abs_diff(figure("turns")) <= 1, "{cost:?} {end}");
         assert!(cost.up - figure("bytes_up") <= 100, "{cost:?} {end}");
         Run {
             cost,
+            turns: figure("turns"),
             ok: figure("ok"),
             changed: figure("changed"),
         }
@@ -318,13 +322,15 @@ async fn verify_takes_nine_turns() {
     assert!(cost.turns <= 9, "{cost:?}");
 }
 
-/// Turns that these tasks take in a play of their own.
+/// Turns that these tasks take in a play of their own: the fewest of three runs. A server that takes its time to greet makes
+/// the handshake a turn longer, and that is not what is compared.
 async fn turns(bench: &Bench, tasks: &str) -> u64 {
-    bench
-        .apply(&format!("    - stat: {{path: /etc}}\n{tasks}"))
-        .await
-        .cost
-        .turns
+    let tasks = format!("    - stat: {{path: /etc}}\n{tasks}");
+    let mut fewest = u64::MAX;
+    for _ in 0..3 {
+        fewest = fewest.min(bench.apply(&tasks).await.turns);
+    }
+    fewest
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
     python tests/inputs/differential/generate.py
 
-Times, ids and the folder's name are taken out on both sides; see tests/differential.rs.
+Times, ids and the folder's name are taken out on both sides; see tests/results.rs.
 """
 import pathlib
 import shutil

@@ -182,9 +182,9 @@ impl Step for FetchStep {
         let bytes = match slurp::contents(&self.src, seen) {
             Ok(bytes) => bytes,
             Err(why) => {
-                let msg = if why.starts_with("File not found") {
+                let msg = if why.starts_with("file not found") {
                     "the remote file does not exist, not transferring, ignored".to_owned()
-                } else if why.starts_with("Source is a directory") {
+                } else if why.starts_with("source is a directory") {
                     "remote file is a directory, fetch cannot work on directories".to_owned()
                 } else {
                     why

@@ -56,7 +56,12 @@ impl Engine {
         if let Kind::Seq(items) = &node.kind {
             let mut terms = Vec::with_capacity(items.len());
             for item in items.iter() {
-                let term = match self.bare(name, item, scope)? {
+                // In a list of `with_items` a bare name is a text.
+                let named = match bare(name) {
+                    "items" => None,
+                    _ => self.bare(name, item, scope)?,
+                };
+                let term = match named {
                     Some(value) => value,
                     None => match self.lazy(item, scope) {
                         Ok(value) => value,

@@ -1,5 +1,6 @@
 //! A cluster: an ensemble of three, two Marathons, two slaves.
 
+use crate::apps;
 use crate::stack::{Stack, wanted};
 
 const CLUSTER: &str = "
@@ -20,6 +21,7 @@ fn a_cluster_comes_up_with_a_real_ensemble() {
         return;
     }
     let stack = Stack::new("e2e-cluster", "bookworm", 5, CLUSTER);
+    stack.offer_image();
     stack.apply();
     stack.well();
     let modes: Vec<String> = ["node1", "node2", "node3"]
@@ -42,4 +44,5 @@ fn a_cluster_comes_up_with_a_real_ensemble() {
     );
     let slaves = stack.on("node1", "systemctl is-active mesos-slave mesos-agent || :");
     assert!(slaves.lines().all(|state| state != "active"), "{slaves}");
+    apps::live_on(&stack);
 }

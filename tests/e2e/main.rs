@@ -10,6 +10,7 @@
     clippy::print_stdout
 )]
 
+mod apps;
 mod cluster;
 mod one_host;
 mod stack;

@@ -92,6 +92,15 @@ impl Said {
             .collect()
     }
 
+    /// What changed on all hosts that took part.
+    pub(crate) fn changes(&self) -> u64 {
+        let events = self.events();
+        let ends = events.iter().filter(|event| event["event"] == "host_end");
+        let counts: Vec<u64> = ends.filter_map(|event| event["changed"].as_u64()).collect();
+        assert!(!counts.is_empty(), "no host took part: {self}");
+        counts.iter().sum()
+    }
+
     /// A figure of a host's recap.
     pub(crate) fn figure(&self, host: &str, key: &str) -> u64 {
         self.events()
@@ -167,6 +176,22 @@ impl Stack {
             server,
             _turn: turn,
         }
+    }
+
+    /// Lets the slaves run containers, and serves them a base for the demo's image.
+    pub(crate) fn offer_image(&self) {
+        let www = self.dir.path().join("standins/www");
+        let gateway = self.lab.as_ref().unwrap().subnet().gateway();
+        let output = Command::new("tests/demo/base")
+            .arg(www)
+            .arg(format!("http://{gateway}:8900"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let vars = self.dir.path().join("inventory/group_vars/all.yml");
+        let mut all = std::fs::read(&vars).unwrap();
+        all.extend(output.stdout);
+        std::fs::write(vars, all).unwrap();
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Said {

@@ -89,7 +89,15 @@ async fn works(mut link: Box<dyn Link>) {
     assert_eq!(seen[0], (true, 0, "out\nno newline".into(), "err\n".into()));
     assert_eq!(replies[1].stdout, b"a\0b\xff'");
     assert_eq!(replies[1].rc, 3);
-    assert_eq!(seen[2], (true, 0, format!("0022\n{}\nC\n", here.display()), "x".into()));
+    assert_eq!(
+        seen[2],
+        (
+            true,
+            0,
+            format!("0022\n{}\nC\n", here.display()),
+            "x".into()
+        )
+    );
     assert_eq!((replies[3].rc, replies[3].timed_out), (124, true));
     assert_eq!(seen[4], (true, 0, "700\n".into(), String::new()));
     assert_eq!(replies[5].rc, 7);

@@ -52,7 +52,7 @@ impl Bench {
         let script = format!("exec /bin/sh -c {}", shlex::try_quote(script).unwrap());
         let mut tries = 0;
         loop {
-            let output = self.lab.ssh(host, &[script.clone()]).unwrap();
+            let output = self.lab.ssh(host, std::slice::from_ref(&script)).unwrap();
             let output = { output }.stdin(Stdio::null()).output().unwrap();
             tries += 1;
             // sshd may still be starting: 255 is ssh's own failure.

@@ -137,10 +137,11 @@ impl Driver {
                 return true;
             }
         }
-        // A step further on may have acted already, when what lies between was taken to be skipped.
-        let mut acted = self.acted.iter();
-        if let Some(at) = acted.position(|(acted, _)| acted.segment.step.key == key)
-            && let Some((acted, elapsed)) = self.acted.remove(at)
+        if self
+            .acted
+            .front()
+            .is_some_and(|(acted, _)| acted.segment.step.key == key)
+            && let Some((acted, elapsed)) = self.acted.pop_front()
         {
             self.restore(&acted.segment.step);
             return self.acted(acted, elapsed).await;

@@ -427,7 +427,10 @@ impl Position {
         let task = &progress.stop.task;
         let total = result::aggregate(&progress);
         self.walk.leave();
-        if let Some(name) = &task.register {
+        if progress.items.is_some() && progress.results.len() < progress.at {
+            // Planning ahead, some item's result was only assumed: nobody knows the whole yet.
+            self.pend(task);
+        } else if let Some(name) = &task.register {
             self.state.set(name, Slot::Known(total.value.clone()));
         }
         let mut end = TaskEnd {

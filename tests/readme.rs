@@ -6,9 +6,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "common/typed.rs"]
+mod typed;
+
 use mini_play::lab::{self, Lab};
 use std::path::Path;
-use std::process::Command;
+use typed::typed;
 
 const LAB: &str = "readme";
 
@@ -113,7 +116,6 @@ fn the_tour_prints_what_it_says() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let programs = Path::new(env!("CARGO_BIN_EXE_mini-play")).parent().unwrap();
     let mut count = 0;
     for (language, lines) in blocks(&readme) {
         match (language.as_str(), lines.first()) {
@@ -122,23 +124,8 @@ fn the_tour_prints_what_it_says() {
             }
             ("console", _) => {
                 for (command, expected) in commands(&lines) {
-                    let typed = command.replace("/labs/lab/", &format!("/labs/{LAB}/"));
-                    let output = Command::new("bash")
-                        .args(["-c", &format!("{{ {typed}; }} 2>&1")])
-                        .current_dir(dir.path())
-                        .env("MINI_PLAY_LAB", LAB)
-                        .env("MINI_PLAY_STATE", dir.path().join("state"))
-                        .env(
-                            "PATH",
-                            format!(
-                                "{}:{}",
-                                programs.display(),
-                                std::env::var("PATH").unwrap_or_default()
-                            ),
-                        )
-                        .output()
-                        .unwrap();
-                    let printed: Vec<String> = String::from_utf8_lossy(&output.stdout)
+                    let line = command.replace("/labs/lab/", &format!("/labs/{LAB}/"));
+                    let printed: Vec<String> = typed(&line, dir.path(), LAB)
                         .lines()
                         .map(str::to_owned)
                         .collect();

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/typed.rs"]
+mod typed;
+
 use std::path::Path;
-use std::process::Command;
+use typed::typed;
 
 const LANGUAGES: [&str; 2] = ["docs/tutorial.md", "docs/tutorial.zh-CN.md"];
 
@@ -29,7 +32,6 @@ fn both_languages_show_the_same_commands_and_output() {
 #[test]
 fn every_command_is_understood() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let programs = Path::new(env!("CARGO_BIN_EXE_mini-play")).parent().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut understood = 0;
     for line in blocks(LANGUAGES[0]).concat() {
@@ -50,21 +52,7 @@ fn every_command_is_understood() {
             continue;
         }
         // Nothing is here, and that is the only thing to be found wrong.
-        let output = Command::new("bash")
-            .args(["-c", &format!("{{ {command}; }} 2>&1")])
-            .current_dir(dir.path())
-            .env("MINI_PLAY_STATE", dir.path().join("state"))
-            .env(
-                "PATH",
-                format!(
-                    "{}:{}",
-                    programs.display(),
-                    std::env::var("PATH").unwrap_or_default()
-                ),
-            )
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
+        let said = typed(command, dir.path(), "tutorial");
         let missing = "class/inventory";
         assert!(
             said.contains(missing) || said.contains("`mini-play lab up` makes hosts"),

@@ -12,7 +12,7 @@ mod relay;
 #[path = "../common/sshd.rs"]
 mod sshd;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,8 +54,8 @@ async fn over_ssh(sshd: &Sshd) -> Box<dyn Link> {
         .expect("connect")
 }
 
-/// What every link must do, whatever carries it.
-async fn works(mut link: Box<dyn Link>) {
+/// What every link must do, whatever carries it; commands run in `folder`.
+async fn works(mut link: Box<dyn Link>, folder: &Path) {
     let login = Identity::Login;
     let mut input = Chunk::plain("cat; exit 3");
     input.input = Some(Payload::Bytes(Arc::from(&b"a\0b\xff'"[..])));
@@ -84,8 +84,6 @@ async fn works(mut link: Box<dyn Link>) {
         .iter()
         .map(|r| (r.ran, r.rc, r.out(), r.err()))
         .collect();
-    // Commands run where the controller stands, as Ansible's do over a local connection.
-    let here = std::env::current_dir().expect("a folder to stand in");
     assert_eq!(seen[0], (true, 0, "out\nno newline".into(), "err\n".into()));
     assert_eq!(replies[1].stdout, b"a\0b\xff'");
     assert_eq!(replies[1].rc, 3);
@@ -94,7 +92,7 @@ async fn works(mut link: Box<dyn Link>) {
         (
             true,
             0,
-            format!("0022\n{}\nC\n", here.display()),
+            format!("0022\n{}\nC\n", folder.display()),
             "x".into()
         )
     );
@@ -107,13 +105,15 @@ async fn works(mut link: Box<dyn Link>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_local_link_works() {
-    works(local().await).await;
+    // Commands run where the controller stands, as Ansible's do over a local connection.
+    let here = std::env::current_dir().expect("a folder to stand in");
+    works(local().await, &here).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ssh_link_works() {
     let sshd = Sshd::start();
-    works(over_ssh(&sshd).await).await;
+    works(over_ssh(&sshd).await, Path::new("/root")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

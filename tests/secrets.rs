@@ -162,6 +162,8 @@ const PLAY: &str = r#"
     - ini_file: {path: "{{ to }}/ini", section: s, option: o, value: "{{ line }}", mode: "0600"}
     - htpasswd: {path: "{{ to }}/htpasswd", name: u, password: "{{ htpasswd }}", crypt_scheme: plaintext}
     - get_url: {url: "http://user:{{ url }}@{{ server }}/page", dest: "{{ to }}/page", force: true, checksum: "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}
+    - authorized_key: {user: root, key: "http://user:{{ url }}@{{ server }}/page"}
+      ignore_errors: true
     - uri: {url: "http://{{ server }}/echo", url_username: u, url_password: "{{ uri }}", force_basic_auth: true, headers: {X-Token: "{{ header }}"}, return_content: true}
     - shell: 'printf %s "$TOKEN" | sha256sum; echo "$TOKEN" >&2; sleep 0.2'
       environment: {TOKEN: "{{ environment_secret }}"}

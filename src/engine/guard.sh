@@ -50,11 +50,13 @@ while n=$((n + 1)) && [ -e "$d/p$n" ]; do
 p=$(cat "$d/p$n"; echo .)
 p=${p%.}
 if [ -e "$d/f$n" ] || [ -L "$d/f$n" ]; then
-if [ -d "$d/f$n" ] && [ ! -L "$d/f$n" ]; then
-rm -rf -- "$p.mini-play" && cp -a -- "$d/f$n" "$p.mini-play" && rm -rf -- "$p" && mv -- "$p.mini-play" "$p"
-else
-cp -a -- "$d/f$n" "$p.mini-play" && mv -f -- "$p.mini-play" "$p"
+case $p in */*) t=${p%/*}/ ;; *) t=./ ;; esac
+t=$(mktemp -d "$t.mini-play.XXXXXX") || continue
+if cp -a -- "$d/f$n" "$t/f"; then
+[ ! -d "$t/f" ] && [ ! -d "$p" ] || rm -rf -- "$p"
+mv -fT -- "$t/f" "$p"
 fi
+rm -rf -- "$t"
 else
 rm -rf -- "$p"
 fi

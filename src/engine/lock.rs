@@ -112,6 +112,42 @@ mod tests {
         }
     }
 
+    /// What somebody else put there neither holds us up, nor leads us elsewhere, nor passes for ours.
+    #[test]
+    fn what_is_planted_at_its_place_is_taken_away() {
+        for shell in [&["sh"][..], &["bash", "--posix"], &["busybox", "sh"]] {
+            for plant in [
+                "mkfifo mini-play.lock",
+                "ln -s folder mini-play.lock; mkdir folder",
+                "ln -s precious mini-play.lock",
+                // A link to what looks like ours.
+                "echo \"1 $PPID 1 x\" >precious; ln -s precious mini-play.lock",
+                "ln -s nowhere mini-play.lock",
+                "mkdir mini-play.lock",
+                ": >mini-play.lock",
+            ] {
+                let dir = tempfile::tempdir().unwrap();
+                let script = format!("echo kept >precious; {plant}; cp precious before");
+                let made = Command::new("sh")
+                    .args(["-c", &script])
+                    .current_dir(dir.path())
+                    .status();
+                assert!(made.unwrap().success(), "{plant}");
+                let run = Shell::new(shell, dir.path(), "1");
+                let told = format!(
+                    "took away {}/mini-play.lock, which was no lock of ours",
+                    dir.path().display()
+                );
+                assert_eq!((run.1, &run.2), (0, &told), "{shell:?}: {plant}");
+                let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+                assert!(read("mini-play.lock").starts_with(b"1 "), "{plant}");
+                assert_eq!(read("precious"), read("before"), "{plant}");
+                assert!(!dir.path().join("nowhere").exists(), "{plant}");
+                run.end();
+            }
+        }
+    }
+
     #[test]
     fn the_shell_script_is_clean() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/lock.sh");

@@ -6,8 +6,14 @@ dir=/run/lock
 [ -d "$dir" ] && [ -w "$dir" ] || dir=/tmp
 lock=$dir/mini-play.lock
 
+# What the lock says. Anybody may write into that folder: a pipe would hold us up, a link lead us elsewhere.
+told() {
+	holder='' pid='' start='' words=''
+	[ -f "$lock" ] && [ ! -L "$lock" ] && read -r holder pid start words 2>/dev/null <"$lock"
+}
+
 # Mostly it is ours already.
-read -r holder pid start words 2>/dev/null <"$lock" && [ "$holder $pid" = "$run $$" ] && exit 0
+told && [ "$holder $pid" = "$run $$" ] && exit 0
 
 # When process $1 began, in ticks since the host did; nothing for a process that is gone.
 began() {
@@ -17,7 +23,6 @@ began() {
 	echo "${20}"
 }
 
-words=
 new=$(mktemp "$dir/.mini-play.XXXXXX" 2>/dev/null) || exit 0
 trap 'rm -f -- "$new"' EXIT
 if ! printf '%s %s %s %s\n' "$run" "$$" "$(began $$)" "$who" 2>/dev/null >"$new"; then
@@ -26,17 +31,28 @@ if ! printf '%s %s %s %s\n' "$run" "$$" "$(began $$)" "$who" 2>/dev/null >"$new"
 	exit 0
 fi
 chmod 644 "$new"
-for _ in 1 2 3; do
-	ln "$new" "$lock" 2>/dev/null && exit 0
-	read -r holder pid start words 2>/dev/null <"$lock" || continue
-	if [ -n "$start" ] && [ "$(began "$pid")" = "$start" ]; then
-		[ "$holder" != "$run" ] || exit 0
-		echo "another run is at work on this host: $words" >&2
-		exit 1
+tries=0 held=
+while [ "$tries" -lt 10 ]; do
+	tries=$((tries + 1))
+	ln -T "$new" "$lock" 2>/dev/null && exit 0
+	if told; then
+		if [ -n "$start" ] && [ "$(began "$pid")" = "$start" ]; then
+			[ "$holder" != "$run" ] || exit 0
+			# A shell whose run has just ended may need a moment to be gone.
+			held="another run is at work on this host: $words"
+			sleep 0.2 2>/dev/null || sleep 1
+			continue
+		fi
+		why="took over the lock of a run that is gone: $words"
+	elif [ -e "$lock" ] || [ -L "$lock" ]; then
+		why="took away $lock, which was no lock of ours"
+	else
+		continue
 	fi
+	held=
 	# Moved away, not removed: of two that come here at once, only one gets it.
-	mv -f "$lock" "$new.old" 2>/dev/null && [ "$holder" = "$run" ] || echo "took over the lock of a run that is gone: $words"
-	rm -f -- "$new.old"
+	mv -f -T "$lock" "$new.old" 2>/dev/null && [ "$holder" != "$run" ] && echo "$why"
+	rm -rf -- "$new.old"
 done
-echo "$lock is of a run that is gone and cannot be replaced: $words" >&2
+echo "${held:-$lock is in the way and cannot be replaced: ${words:-it is no lock of ours}}" >&2
 exit 1

@@ -2,7 +2,7 @@
 
 use super::apt::update_script;
 use super::attrs::{Attrs, Mode};
-use super::fetch::FETCH;
+use super::fetch;
 use super::rule::{self, Act, Known, Rule, Verdict};
 use super::sh::{quote, strings};
 use super::{
@@ -404,16 +404,23 @@ impl Ppa {
     /// Fetches the archive's key, unless it is there.
     fn key_script(&self) -> String {
         let (owner, name) = (&self.owner, &self.name);
+        // Where the key is to be had is known only on the host: its fingerprint stands between the quotes of a word of shell.
+        let key = fetch::to(
+            "https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x@KEY@",
+            "\"$MP_TMP/ppa.asc\"",
+        );
         format!(
-            "{FETCH}f={}\n[ -e \"$f\" ] && exit 0\n\
-             mp_fetch {} \"$MP_TMP/ppa.json\" || {{ echo 'failed to fetch PPA information' >&2; exit 1; }}\n\
+            "f={}\n[ -e \"$f\" ] && exit 0\n\
+             {} || {{ echo 'failed to fetch PPA information' >&2; exit 1; }}\n\
              k=$(grep -o '\"signing_key_fingerprint\": *\"[0-9A-F]*\"' \"$MP_TMP/ppa.json\") && k=${{k%\\\"}} && k=${{k##*\\\"}}\n\
-             mp_fetch \"https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x$k\" \"$MP_TMP/ppa.asc\" || {{ echo 'Unable to get required signing key' >&2; exit 1; }}\n\
+             {} || {{ echo 'Unable to get required signing key' >&2; exit 1; }}\n\
              install -m 644 \"$MP_TMP/ppa.asc\" \"$f\"",
             quote(&format!("/etc/apt/trusted.gpg.d/{owner}-{name}.asc")),
-            quote(&format!(
-                "https://api.launchpad.net/1.0/~{owner}/+archive/{name}"
-            )),
+            fetch::to(
+                &format!("https://api.launchpad.net/1.0/~{owner}/+archive/{name}"),
+                "\"$MP_TMP/ppa.json\""
+            ),
+            key.replace("@KEY@", "'\"$k\"'"),
         )
     }
 }

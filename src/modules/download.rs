@@ -6,7 +6,7 @@ use super::{Controller, Failure};
 const ALLOW: &str = "mini_play_allow_http";
 
 /// Whether this URL is fetched over a line that nobody else can write to.
-fn trusted(url: &str) -> bool {
+pub(crate) fn trusted(url: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else {
         return true;
     };
@@ -28,6 +28,11 @@ fn trusted(url: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether the user allows them.
+pub(crate) fn allowed(controller: &dyn Controller) -> bool {
+    controller.variable(ALLOW).is_true()
+}
+
 /// Refuses a download over plain `http` or `ftp` of a parameter that nothing pins.
 pub(crate) fn check(
     param: &str,
@@ -35,7 +40,7 @@ pub(crate) fn check(
     pinned: bool,
     controller: &dyn Controller,
 ) -> Result<(), Failure> {
-    if pinned || trusted(url) || controller.variable(ALLOW).is_true() {
+    if pinned || trusted(url) || allowed(controller) {
         return Ok(());
     }
     let with = match param {

@@ -1,27 +1,30 @@
 //! Downloads by what every Debian host has: apt's own helper; curl or wget where that is missing.
 
-use super::sh::quote;
+use super::http::Request;
 
-/// `mp_fetch URL FILE` in shell.
-pub(crate) const FETCH: &str = r#"mp_fetch() {
-  rm -f "$2"
-  case $1 in
-    file://*) cp -- "${1#file://}" "$2"; return ;;
-  esac
-  if [ -x /usr/lib/apt/apt-helper ]; then
-    /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=2 download-file "$1" "$2" >/dev/null 2>"$MP_TMP/fetch.err" </dev/null && return
-    grep -E '^E: ' "$MP_TMP/fetch.err" >&2
-  elif command -v curl >/dev/null; then curl -fsSL -o "$2" -- "$1" && return
-  else wget -q -O "$2" -- "$1" && return
-  fi
-  rm -f "$2"; return 1
+/// Shell that downloads into `file`, a word of shell, and fails with the tool's words on standard error.
+pub(crate) fn to(url: &str, file: &str) -> String {
+    let Ok(request) = Request::plain(url, true) else {
+        return "{ echo 'this is not a URL' >&2; false; }".into();
+    };
+    // Only HTTP has a status of its own for "here it is".
+    let arrived = if url.starts_with("http") {
+        "[ \"$s\" = 200 ]"
+    } else {
+        ":"
+    };
+    format!(
+        "{}mp_get() {{\nget \"$1\" && {{ {arrived} || {{ echo \"the server answers with status $s\" >\"$MP_TMP/err\"; false; }}; }} && \
+         {{ rm -f \"$MP_TMP/err\"; return; }}\n\
+         grep '^E: ' \"$MP_TMP/err\" >&2 || cat \"$MP_TMP/err\" >&2\nrm -f -- \"$1\" \"$MP_TMP/err\"; return 1\n}}\nmp_get {file}",
+        request.apt_getter()
+    )
 }
-"#;
 
-/// A script that downloads and prints the file, encoded in base64.
+/// A script that downloads and prints the file, encoded in base64; the tool's words when that fails.
 pub(crate) fn print(url: &str) -> String {
     format!(
-        "{FETCH}mp_fetch {} \"$MP_TMP/fetched\" || {{ cat \"$MP_TMP/fetch.err\"; exit 1; }}\nbase64 \"$MP_TMP/fetched\"; rm -f \"$MP_TMP/fetched\"",
-        quote(url)
+        "{} 2>&1 || exit\nbase64 \"$MP_TMP/fetched\"; rm -f \"$MP_TMP/fetched\"",
+        to(url, "\"$MP_TMP/fetched\"")
     )
 }

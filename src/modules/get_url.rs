@@ -71,8 +71,12 @@ impl Module for GetUrl {
             Some((_, Sum::List(list))) => download::check("checksum", list, false, controller)?,
             sum => download::check("url", &args.text("url"), sum.is_some(), controller)?,
         }
+        let mut request = Request::new(args)?;
+        let allowed = download::allowed(controller);
+        request.pinned = checksum.is_some() || allowed;
         Ok(Box::new(Download {
-            request: Request::new(args)?,
+            request,
+            allowed,
             dest: args.text("dest"),
             force: args.bool("force"),
             checksum,
@@ -92,6 +96,8 @@ enum Sum {
 
 struct Download {
     request: Request,
+    /// Whether plain `http` may pass.
+    allowed: bool,
     dest: String,
     force: bool,
     checksum: Option<(&'static str, Sum)>,
@@ -174,6 +180,7 @@ impl Download {
         };
         let request = Request {
             url: url.clone(),
+            pinned: self.allowed,
             ..self.request.clone()
         };
         Some(format!(

@@ -69,6 +69,7 @@ impl Module for Uri {
 
     fn plan(&self, args: &Args, controller: &dyn Controller) -> Result<Box<dyn Step>, Failure> {
         let mut request = Request::new(args)?;
+        request.pinned = super::download::allowed(controller);
         request.method = args.text("method").to_uppercase();
         if request.method.is_empty() || !request.method.chars().all(|c| c.is_ascii_uppercase()) {
             return Err(Failure::of(
@@ -403,7 +404,7 @@ impl Exchange {
              rm -f \"$MP_TMP/all\"\n\
              [ \"$w\" != raw ] || {{ echo '!msg writing to dest needs curl on the host' >&2; rm -f \"$MP_TMP/new\"; exit 1; }}\n\
              case $s in {codes})\n\
-             if ! cmp -s -- \"$MP_TMP/new\" \"$p\"; then cat \"$MP_TMP/new\" >\"$p.$$\" && mv -f -- \"$p.$$\" \"$p\" || exit; fi\n\
+             if ! cmp -s -- \"$MP_TMP/new\" \"$p\"; then t=$(mktemp \"$p.mini-play.XXXXXX\") && chmod 644 \"$t\" && cat \"$MP_TMP/new\" >\"$t\" && mv -f -- \"$t\" \"$p\" || {{ rm -f -- \"$t\"; exit 1; }}; fi\n\
              echo '!saved' >&2\n{fix};; esac\nrm -f \"$MP_TMP/new\"\n",
             dest = sh::expanding(dest, false),
             name = sh::quote(&self.request.file_name()),

@@ -178,7 +178,7 @@ impl<'a> Write<'a> {
 }
 
 /// Copies `$p` beside itself as Ansible names it, and says so.
-pub(crate) const BACKUP: &str = "b=$p.$$.$(date +%Y-%m-%d@%H:%M:%S~)\ncp -pf -- \"$p\" \"$b\" || exit\nprintf '\\n!backup %s\\n' \"$b\"\n";
+pub(crate) const BACKUP: &str = "b=$p.$$.$(date +%Y-%m-%d@%H:%M:%S~)\ncp -p --remove-destination -- \"$p\" \"$b\" || exit\nprintf '\\n!backup %s\\n' \"$b\"\n";
 
 /// Runs a `validate` command on a copy of `$t` that has the target's suffix.
 fn validation(command: &str, path: &str) -> Result<String, Failure> {

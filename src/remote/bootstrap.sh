@@ -17,7 +17,7 @@ command -v setsid >/dev/null 2>&1 && mp_sid=setsid
 # Gives back the host if this shell holds it; see lock.sh.
 mp_free() {
 	for mp_d in /run/lock /tmp; do
-		read -r mp_l mp_t mp_q <"$mp_d/mini-play.lock" && [ "$mp_t" = "$$" ] && rm -f -- "$mp_d/mini-play.lock"
+		[ -f "$mp_d/mini-play.lock" ] && [ ! -L "$mp_d/mini-play.lock" ] && read -r mp_l mp_t mp_q <"$mp_d/mini-play.lock" && [ "$mp_t" = "$$" ] && rm -f -- "$mp_d/mini-play.lock"
 	done 2>/dev/null
 }
 trap 'cd /; mp_free; [ -z "$MP_TMP" ] || rm -rf -- "$MP_TMP"' EXIT

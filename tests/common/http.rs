@@ -113,6 +113,7 @@ fn answer(stream: &TcpStream, pages: &[(String, Page)]) -> std::io::Result<()> {
     }
     write!(out, "HTTP/1.1 {} X\r\nConnection: close\r\n", page.status)?;
     for (name, value) in &page.headers {
+        let value = value.replace("$PORT", &stream.local_addr()?.port().to_string());
         write!(out, "{name}: {value}\r\n")?;
     }
     let body = if method == "HEAD" { "" } else { &page.body };

@@ -1,6 +1,6 @@
 //! The shell that `apt` sends: one `apt-get` call for a list of packages, waiting for locks and mending an interrupted dpkg.
 
-use crate::modules::fetch::FETCH;
+use crate::modules::fetch;
 use crate::modules::sh::{glob_regex, join, quote};
 
 /// Options of every `apt-get` call of a step.
@@ -175,10 +175,7 @@ pub(crate) fn install_debs(line: &str, files: &[String], dpkg: &[String]) -> Str
 
 /// Downloads a package file into `$MP_TMP/download.deb`.
 pub(crate) fn download(url: &str) -> String {
-    format!(
-        "{FETCH}mp_fetch {} \"$MP_TMP/download.deb\" || exit\n",
-        quote(url)
-    )
+    format!("{} || exit\n", fetch::to(url, "\"$MP_TMP/download.deb\""))
 }
 
 fn path(file: &str) -> String {

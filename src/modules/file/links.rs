@@ -31,7 +31,7 @@ impl FileStep {
 /// Puts a new link in place of what is there, in one step.
 fn replace(make: &str) -> String {
     format!(
-        "case $p in */*) t=${{p%/*}}/ ;; *) t=./ ;; esac\nt=$t.mini-play.$$\n\
+        "case $p in */*) t=${{p%/*}}/ ;; *) t=./ ;; esac\nt=$(mktemp -u \"$t.mini-play.XXXXXX\") || exit\n\
          {make} \"$t\" && mv -fT -- \"$t\" \"$p\" 2>/dev/null || {{ rm -f -- \"$t\"; echo '!msg Error while replacing' >&2; exit 1; }}\n"
     )
 }
@@ -79,8 +79,8 @@ impl Case<'_> {
                 script = "rmdir -- \"$p\" 2>/dev/null || { echo \"!msg the directory $p is not empty, refusing to convert it\" >&2; exit 1; }\n".into();
             }
             script.push_str(&match kind {
-                None | Some(FileType::Directory) => format!("ln -s -- {to} \"$p\" || exit\n"),
-                Some(_) => replace(&format!("ln -s -- {to}")),
+                None | Some(FileType::Directory) => format!("ln -sT -- {to} \"$p\" || exit\n"),
+                Some(_) => replace(&format!("ln -sT -- {to}")),
             });
         }
         // Attributes are those of what the link points to, unless links are not followed.
@@ -172,9 +172,9 @@ impl Case<'_> {
         if changed {
             let from = sh::expanding(src, false);
             let make = if step.follow {
-                format!("ln -L -- {from}")
+                format!("ln -LT -- {from}")
             } else {
-                format!("ln -P -- {from}")
+                format!("ln -PT -- {from}")
             };
             script = if self.now.is_some() {
                 replace(&make)

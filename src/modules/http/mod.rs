@@ -49,6 +49,8 @@ pub(crate) struct Request {
     pub(crate) netrc: bool,
     /// Whether redirects are followed.
     pub(crate) follow: bool,
+    /// Whether what comes is compared with a digest, or the user lets plain `http` pass: then it may come from anywhere.
+    pub(crate) pinned: bool,
     /// More lines of a curl configuration, e.g. certificates.
     pub(crate) more: Vec<String>,
 }
@@ -109,6 +111,7 @@ impl Request {
             validate_certs: args.bool("validate_certs"),
             netrc: args.bool("use_netrc"),
             follow: true,
+            pinned: false,
             more,
         })
     }
@@ -131,6 +134,7 @@ impl Request {
             validate_certs,
             netrc: true,
             follow: true,
+            pinned: false,
             more: Vec::new(),
         })
     }
@@ -193,6 +197,10 @@ impl Request {
         for (on, line) in [
             (!self.validate_certs, "insecure\n"),
             (self.follow, "location\nmax-redirs = 10\n"),
+            (
+                self.follow && self.secure() && !self.pinned,
+                "proto-redir = \"=https\"\n",
+            ),
             (!self.proxy, "noproxy = \"*\"\n"),
         ] {
             if on {
@@ -251,41 +259,121 @@ impl Request {
                 sh::quote(&path.replace("%20", " "))
             );
         }
-        // apt sends no headers of ours.
-        let apt = if self.headers.is_empty() && self.more.is_empty() {
+        self.tools(&[self.by_curl(), self.by_wget(), self.by_apt(0)])
+    }
+
+    /// The same as [`Request::getter`], but with apt's own helper first, which knows the proxy that apt has been given.
+    pub(crate) fn apt_getter(&self) -> String {
+        self.tools(&[self.by_apt(2), self.by_curl(), self.by_wget()])
+    }
+
+    /// The first of these that the host has: conditions and commands.
+    fn tools(&self, tools: &[(&str, String)]) -> String {
+        let tools: String = tools
+            .iter()
+            .filter(|(_, commands)| !commands.is_empty())
+            .flat_map(|(has, commands)| ["if ", has, "; then\n", commands, "el"])
+            .collect();
+        let tools = tools.strip_suffix("el").unwrap_or(&tools);
+        let tools = if tools.is_empty() {
+            "if false; then\n:\n"
+        } else {
+            tools
+        };
+        let check = if self.firm() {
             format!(
-                "elif [ -x /usr/lib/apt/apt-helper ]; then\n\
-                 printf %s {netrc} >\"$MP_TMP/get\"\nrm -f -- \"$1\"\n\
-                 /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Dir::Etc::netrc=\"$MP_TMP/get\" -o Acquire::http::Timeout={timeout} \
-                 -o Acquire::https::Timeout={timeout} -o Acquire::Retries=0 {verify}download-file {url} \"$1\" >/dev/null 2>\"$MP_TMP/err\" </dev/null\nr=$?\n\
-                 s=$(sed -n 's/^E: Failed to fetch [^ ]*  \\([0-9][0-9][0-9]\\)  .*/\\1/p' \"$MP_TMP/err\")\n[ $r = 0 ] && s=200\n",
-                netrc = sh::quote(&self.apt_netrc()),
-                timeout = self.timeout.max(1),
-                verify = if self.validate_certs {
+                "if [ $r = 0 ] && [ -s \"$MP_TMP/head\" ]; then\n\
+                 l=$(tr -d '\\r' <\"$MP_TMP/head\" | sed -n 's/^ *[Ll]ocation: *//p' | grep -Ei '^({bad}[a-z][a-z0-9+.-]*:)' | \
+                 grep -Eiv '^(https://{good})' | head -n 1)\n\
+                 if [ -n \"$l\" ]; then\nrm -f -- \"$1\"\nr=1 s=0\n\
+                 echo \"redirected to ${{l%%[?@]*}}, where anybody on the way can replace what is downloaded\" >\"$MP_TMP/err\"\nfi\nfi\n",
+                // Without a scheme it is that of the line.
+                bad = if self.secure() { "" } else { "//|" },
+                good = if self.secure() {
                     ""
                 } else {
-                    "-o Acquire::https::Verify-Peer=false -o Acquire::https::Verify-Host=false "
+                    r"|http://(127[.][0-9.]*|localhost|\[::1\])(:[0-9]+)?(/|$)"
                 },
-                url = sh::quote(&self.url),
             )
         } else {
             String::new()
         };
         format!(
-            "get() {{\numask 077\n\
-             if command -v curl >/dev/null; then\nprintf %s {curl} >\"$MP_TMP/get\"\n\
-             s=$(curl -K \"$MP_TMP/get\" -o \"$1\" -w '%{{http_code}}' 2>\"$MP_TMP/err\" </dev/null)\nr=$?\n\
-             elif command -v wget >/dev/null; then\nprintf %s {wget} >\"$MP_TMP/get\"\nprintf '%s\\n' {url} >\"$MP_TMP/url\"\n\
-             WGETRC=$MP_TMP/get wget -S -O \"$1\" -i \"$MP_TMP/url\" 2>\"$MP_TMP/err\" </dev/null\nr=$?\n\
-             s=$(sed -n 's|^ *HTTP/[0-9.]* \\([0-9]*\\).*|\\1|p' \"$MP_TMP/err\" | tail -n 1)\n\
-             rm -f \"$MP_TMP/url\"\n{apt}\
-             else\necho 'this host has neither curl nor wget' >\"$MP_TMP/err\"\nr=1 s=0\nfi\n\
-             rm -f \"$MP_TMP/get\"\numask 022\nreturn $r\n}}\n",
-            curl = sh::quote(&self.curl()),
-            wget = sh::quote(&self.wget()),
-            url = sh::quote(&self.url),
+            "get() {{\numask 077\n: >\"$MP_TMP/head\"\n{tools}else\n\
+             echo 'this host has neither curl nor wget' >\"$MP_TMP/err\"\nr=1 s=0\nfi\n\
+             {check}rm -f \"$MP_TMP/get\" \"$MP_TMP/head\"\numask 022\nreturn $r\n}}\n",
         )
     }
+
+    fn by_curl(&self) -> (&'static str, String) {
+        let commands = format!(
+            "printf %s {curl} >\"$MP_TMP/get\"\n\
+             s=$(curl -K \"$MP_TMP/get\" -D \"$MP_TMP/head\" -o \"$1\" -w '%{{http_code}}' 2>\"$MP_TMP/err\" </dev/null)\nr=$?\n",
+            curl = sh::quote(&self.curl()),
+        );
+        ("command -v curl >/dev/null", commands)
+    }
+
+    fn by_wget(&self) -> (&'static str, String) {
+        let commands = format!(
+            "printf %s {wget} >\"$MP_TMP/get\"\nprintf '%s\\n' {url} >\"$MP_TMP/url\"\n\
+             WGETRC=$MP_TMP/get wget -S -O \"$1\" -i \"$MP_TMP/url\" 2>\"$MP_TMP/err\" </dev/null\nr=$?\n\
+             s=$(sed -n 's|^ *HTTP/[0-9.]* \\([0-9]*\\).*|\\1|p' \"$MP_TMP/err\" | tail -n 1)\n\
+             cat \"$MP_TMP/err\" >\"$MP_TMP/head\"\nrm -f \"$MP_TMP/url\"\n",
+            wget = sh::quote(&self.wget()),
+            url = sh::quote(&self.url),
+        );
+        ("command -v wget >/dev/null", commands)
+    }
+
+    /// apt sends no headers of ours, and never goes from https to http.
+    fn by_apt(&self, retries: u8) -> (&'static str, String) {
+        if !self.headers.is_empty() || !self.more.is_empty() {
+            return ("", String::new());
+        }
+        let mut options = String::new();
+        for (on, option) in [
+            (
+                !self.validate_certs,
+                "-o Acquire::https::Verify-Peer=false -o Acquire::https::Verify-Host=false ",
+            ),
+            (
+                self.firm() && !self.secure(),
+                "-o Acquire::http::AllowRedirect=false ",
+            ),
+        ] {
+            if on {
+                options.push_str(option);
+            }
+        }
+        let commands = format!(
+            "printf %s {netrc} >\"$MP_TMP/get\"\nrm -f -- \"$1\"\n\
+             /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Dir::Etc::netrc=\"$MP_TMP/get\" -o Acquire::http::Timeout={timeout} \
+             -o Acquire::https::Timeout={timeout} -o Acquire::Retries={retries} {options}download-file {url} \"$1\" >/dev/null 2>\"$MP_TMP/err\" </dev/null\nr=$?\n\
+             s=$(sed -n 's/^E: Failed to fetch [^ ]*  \\([0-9][0-9][0-9]\\)  .*/\\1/p' \"$MP_TMP/err\")\n[ $r = 0 ] && s=200\n",
+            netrc = sh::quote(&self.apt_netrc()),
+            timeout = self.timeout.max(1),
+            url = sh::quote(&self.url),
+        );
+        ("[ -x /usr/lib/apt/apt-helper ]", commands)
+    }
+
+    /// Whether the line of the first request is encrypted.
+    fn secure(&self) -> bool {
+        scheme(&self.url) == "https"
+    }
+
+    /// Whether redirects must lead to nowhere that somebody on the way could answer for.
+    fn firm(&self) -> bool {
+        !self.pinned && super::download::trusted(&self.url)
+    }
+}
+
+fn scheme(url: &str) -> String {
+    url.split("://")
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase()
 }
 
 /// A user and password in a URL are taken out of it.

@@ -82,7 +82,9 @@ impl Module for Unarchive {
         let archive = match (remote, src.contains("://")) {
             (true, true) => {
                 super::download::check("src", &src, false, controller)?;
-                Archive::Url(Box::new(Request::plain(&src, args.bool("validate_certs"))?))
+                let mut request = Request::plain(&src, args.bool("validate_certs"))?;
+                request.pinned = super::download::allowed(controller);
+                Archive::Url(Box::new(request))
             }
             (true, false) => Archive::Host(src.clone()),
             (false, true) => {

@@ -59,3 +59,39 @@ fn a_hundred_megabytes_of_yaml() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn two_names_of_one_machine() {
+    let folder = Folder::new(&[(
+        "play.yml",
+        "- {hosts: all, gather_facts: false, tasks: [{command: 'true'}]}\n",
+    )]);
+    let run = |inventory: &str, more: &[&str]| {
+        folder.write("inventory.yaml", inventory);
+        folder.run(&[&["apply", "-p", "play.yml"], more].concat())
+    };
+    let twins = "all:\n  hosts:\n    h1: {ansible_host: 127.0.0.1, ansible_port: 1}\n    h2: {ansible_host: 127.0.0.1, ansible_port: '{{ 0 + 1 }}'}\n    h3:\n";
+    let (code, text) = run(twins, &[]);
+    assert_eq!(code, 1, "{text}");
+    for part in [
+        "`h2` and `h1` are two names of one machine (127.0.0.1): both would change it at once",
+        "inventory.yaml:4:",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("RECAP"), "{text}");
+    // One of them alone, other ports, other users, and hosts that are this machine.
+    for (inventory, more) in [
+        (twins, &["-l", "h1"][..]),
+        (
+            "all: {hosts: {h1: {ansible_port: 1}, h2: {ansible_port: 2}, h3: {ansible_port: 1, ansible_user: x}}, vars: {ansible_host: 127.0.0.1}}",
+            &[],
+        ),
+    ] {
+        let (code, text) = run(inventory, more);
+        assert_eq!(code, 4, "{text}");
+    }
+    let local =
+        "all: {hosts: {h1: , h2: }, vars: {ansible_connection: local, ansible_host: 127.0.0.1}}";
+    assert_eq!(run(local, &[]).0, 0);
+}

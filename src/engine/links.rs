@@ -280,6 +280,23 @@ impl Links {
         }
     }
 
+    /// Host, port and user of a host at hand, unless it is this machine; what cannot be told is nobody's.
+    pub(crate) fn address(&self, cx: &HostContext) -> Option<(String, String, String)> {
+        let scope = self.scope_of(cx, &cx.host)?;
+        let said = |names: &[&str]| var(&scope, names).ok().flatten();
+        let keyword = cx.play.base.connection.as_ref();
+        let connection = said(&["ansible_connection"])
+            .or_else(|| keyword.and_then(|node| text(cx, &scope, node).ok().flatten()));
+        if self.kind(connection.as_deref(), &cx.host) == "local" {
+            return None;
+        }
+        Some((
+            said(&["ansible_host", "ansible_ssh_host"]).unwrap_or_else(|| cx.host.to_string()),
+            said(&["ansible_port", "ansible_ssh_port"]).unwrap_or_default(),
+            said(&["ansible_user", "ansible_ssh_user"]).unwrap_or_default(),
+        ))
+    }
+
     /// Where and how to connect, from the inventory, the play and the command line.
     fn describe(&self, cx: &HostContext, host: &Arc<str>) -> Result<Target, TemplateError> {
         let defaults = &self.defaults;

@@ -8,6 +8,7 @@
 //! - `outage` is a line that broke, until there is another.
 //! - `guard` has a host put a change back that nobody confirms.
 //! - `due` keeps the handlers that are due from run to run.
+//! - `twins` finds two names of one machine.
 //! - `host` is the loop that takes turns; `play` runs the hosts of a play; `board` is where they wait for each other.
 
 mod background;
@@ -37,6 +38,7 @@ mod resume;
 mod run;
 mod steps;
 mod turn;
+mod twins;
 mod walk;
 
 pub use context::{Lock, Options};

@@ -824,6 +824,12 @@ fn literally_false(list: &[Node]) -> bool {
         .any(|node| matches!(node.kind, Kind::Bool(false)))
 }
 
+/// Whether a shell takes this as a variable's name. What is not one would be a word of its script.
+fn exportable(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// `export` lines for a step's environment.
 fn exports(environment: &[(String, String)]) -> String {
     use std::fmt::Write as _;
@@ -867,7 +873,15 @@ impl<'a> StepController<'a> {
             for map in maps {
                 for key in map.try_iter().into_iter().flatten() {
                     let item = map.get_item(&key).unwrap_or_default();
-                    environment.insert(key.to_string(), modules::args::text(&item));
+                    let (name, value) = (key.to_string(), modules::args::text(&item));
+                    if !exportable(&name) || value.contains('\0') {
+                        let why =
+                            format!("`{}` cannot be set in the environment", name.escape_debug());
+                        let why = Diagnostic::error(&node.span, why)
+                            .hint("names are letters, digits and `_`; no value has a NUL byte");
+                        return Err(TemplateError::Other(Box::new(why)));
+                    }
+                    environment.insert(name, value);
                 }
             }
         }

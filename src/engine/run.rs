@@ -86,6 +86,7 @@ pub async fn run(run: Run, events: UnboundedSender<Event>) -> Result<Summary, Di
         carried.states.insert(host, state);
     }
     super::resume::check(&context)?;
+    super::twins::check(&context)?;
     let started = Instant::now();
     let names = context.inventory.host_names();
     context.emit(Event::RunStart {

@@ -158,7 +158,33 @@ fn one(spec: &Spec, name: String, value: Value) -> Result<Option<(String, Value)
     if !param.choices.is_empty() {
         check_choices(spec, param.name, param.choices, &value)?;
     }
+    if spec.runs == super::Runs::Host && !BYTES.contains(&param.name) && has_nul(&value) {
+        return Err(Failure::of(
+            &name,
+            format!(
+                "parameter `{name}` of module `{}` has a NUL byte in it, which no path, argument or variable can hold",
+                spec.name
+            ),
+        ));
+    }
     Ok(Some((param.name.to_owned(), value)))
+}
+
+/// Parameters that travel as bytes.
+const BYTES: &[&str] = &["content", "stdin", "body"];
+
+fn has_nul(value: &Value) -> bool {
+    use minijinja::value::ValueKind as K;
+    match value.kind() {
+        K::String => value.as_str().is_some_and(|text| text.contains('\0')),
+        K::Seq => value
+            .try_iter()
+            .is_ok_and(|mut items| items.any(|item| has_nul(&item))),
+        K::Map => value.try_iter().is_ok_and(|mut keys| {
+            keys.any(|key| has_nul(&key) || value.get_item(&key).is_ok_and(|item| has_nul(&item)))
+        }),
+        _ => false,
+    }
 }
 
 /// Checks one argument by itself, as [`Args::new`] does.

@@ -349,8 +349,7 @@ pub(super) fn node_of(value: &Value, span: &crate::diag::Span) -> Node {
         }
         K::Number => f64::try_from(value.clone())
             .ok()
-            .map(Kind::Float)
-            .unwrap_or(Kind::Null),
+            .map_or(Kind::Null, Kind::Float),
         K::Seq | K::Iterable => Kind::Seq(
             value
                 .try_iter()

@@ -66,12 +66,12 @@ impl Module for Replace {
             }
         }
         // Python looks at the whole replacement before it looks for matches.
-        regex::check(&edit.regexp, &edit.replace).map_err(unusable)?;
+        regex::check(&edit.regexp, &edit.replace).map_err(|why| unusable(&why))?;
         Ok(Box::new(EditStep::new(args, edit)?))
     }
 }
 
-fn unusable(why: String) -> Failure {
+fn unusable(why: &str) -> Failure {
     Failure::of(
         "replace",
         format!("Unable to process replace due to error: {why}"),
@@ -136,7 +136,7 @@ impl Edit for Substitution {
             &encoding.argument(&self.replace),
             &text[range.clone()],
         )
-        .map_err(unusable)?;
+        .map_err(|why| unusable(&why))?;
         if count > 0 && new != text[range.clone()] {
             let whole = format!("{}{new}{}", &text[..range.start], &text[range.end..]);
             edited.bytes = Some(encoding.encode(&whole));

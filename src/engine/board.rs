@@ -28,6 +28,7 @@ pub(crate) struct Board {
     once: Mutex<HashMap<Place, Once>>,
     moved: Notify,
     cut: Mutex<Vec<HostRecap>>,
+    gone: Mutex<HashMap<Arc<str>, Place>>,
 }
 
 impl Board {
@@ -65,6 +66,23 @@ impl Board {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(Arc::clone(host), Progress::Ended);
         self.moved.notify_waiters();
+    }
+
+    /// A host is out of the play from this place on: it failed, cannot be reached, or was sent away.
+    pub(crate) fn leave(&self, host: &Arc<str>, place: Place) {
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Arc::clone(host), place);
+    }
+
+    /// The hosts that were out of the play before this place.
+    pub(crate) fn left_before(&self, place: &Place) -> Vec<Arc<str>> {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.iter()
+            .filter(|(_, left)| *left < place)
+            .map(|(host, _)| Arc::clone(host))
+            .collect()
     }
 
     /// A host was let go in the middle, with these figures.

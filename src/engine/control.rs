@@ -41,8 +41,13 @@ pub(crate) enum Control {
     Flush,
     /// This host is done with the play.
     EndHost,
-    /// All hosts are done with the play.
-    EndPlay,
+    /// All hosts are done with their batch, or with the play.
+    EndAll {
+        /// Whether the batches that are to come run.
+        batch: bool,
+    },
+    /// Hosts that have failed take part again from the next play on.
+    ClearErrors,
     /// This host is done with the role.
     EndRole,
     /// Forget the host's facts.
@@ -178,10 +183,12 @@ pub(crate) fn carry_out(
             scope,
         )?),
         "fail" => {
-            let msg = checked(position)?
-                .str("msg")
-                .unwrap_or_else(|| "Failed as requested from task".into());
-            done(Outcome::failed(msg))
+            let msg = match checked(position)?.get("msg") {
+                Some(msg) => msg.clone(),
+                None => Value::from("Failed as requested from task"),
+            };
+            // It keeps its type.
+            done(Outcome::failed(crate::template::to_text(&msg)).with("msg", msg))
         }
         "set_fact" => set_fact(&checked_names(cx, given(position)?, scope)?)?,
         "include_vars" => super::include_vars::include_vars(cx, position, stop, scope, spec)?,
@@ -413,15 +420,32 @@ fn assert(
     Ok(Outcome::ok().msg(crate::template::to_text(&msg)))
 }
 
+/// What `meta` does for all hosts at once: the first one decides, also with `when`.
+pub(crate) const FOR_ALL: [&str; 4] = ["end_play", "end_batch", "clear_host_errors", "clear_facts"];
+
+/// What a `meta` task says.
+pub(crate) fn meta_word(task: &Task) -> Option<&str> {
+    if task.action.name.rsplit('.').next() != Some("meta") {
+        return None;
+    }
+    let args = &task.action.args;
+    let node = args
+        .as_map()
+        .map_or(Some(args), |map| map.get("_raw_params"))?;
+    node.as_str().map(str::trim)
+}
+
 fn meta(action: &str) -> Result<Control, Refused> {
     Ok(match action.trim() {
         "flush_handlers" => Control::Flush,
         "end_host" => Control::EndHost,
-        "end_play" | "end_batch" => Control::EndPlay,
+        "end_play" => Control::EndAll { batch: false },
+        "end_batch" => Control::EndAll { batch: true },
+        "clear_host_errors" => Control::ClearErrors,
         "end_role" => Control::EndRole,
         "clear_facts" => Control::ClearFacts,
         "reset_connection" => Control::ResetConnection,
-        "noop" | "refresh_inventory" | "clear_host_errors" => Control::Noop,
+        "noop" | "refresh_inventory" => Control::Noop,
         other => return Err(Failure::new(format!("unknown `meta` action `{other}`")).into()),
     })
 }

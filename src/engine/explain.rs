@@ -61,6 +61,7 @@ pub fn explain(run: Run, host: &str, name: &str) -> Result<String, Diagnostic> {
             above: Vec::new(),
             extra: run.extra.clone(),
             access: crate::vars::Access::Everything,
+            roll: None,
             search: Vec::new(),
         };
         text.push_str(&table(&StepScope::new(parts), name));

@@ -46,6 +46,8 @@ pub(crate) struct Back {
     pub recap: HostRecap,
     /// `meta: end_play` was reached.
     pub end_play: bool,
+    /// Hosts that were out before this place are not out any more: `meta: clear_host_errors`.
+    pub absolved: Option<Place>,
 }
 
 struct Driver {
@@ -61,6 +63,7 @@ struct Driver {
     flight: Flight,
     left: Left,
     end_play: bool,
+    absolved: Option<Place>,
     outage: Outage,
     /// A change that waits to be confirmed.
     guarding: Option<HostStep>,
@@ -89,6 +92,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         acted: VecDeque::new(),
         left: Left::Done,
         end_play: false,
+        absolved: None,
         outage: Outage::default(),
         guarding: None,
         at: Place::new(),
@@ -108,6 +112,7 @@ pub(crate) async fn drive(cx: Arc<HostContext>, position: Position, cache: Cache
         cache: driver.cache,
         recap: driver.flight.ends(),
         end_play: driver.end_play,
+        absolved: driver.absolved,
     }
 }
 
@@ -328,11 +333,17 @@ impl Driver {
                 self.cx.run.links.reset(&self.cx.host).await;
                 self.take(StepResult::of(Outcome::ok())).await
             }
-            Control::EndPlay => {
-                self.end_play = true;
-                let ended = self.position.apply(&self.cx, Control::EndHost);
-                self.handle(ended.unwrap_or_default());
-                !self.over()
+            Control::EndAll { batch } => {
+                self.end_play = !batch;
+                self.applied(Control::EndHost)
+            }
+            Control::ClearErrors => {
+                self.absolved = Some(self.at.clone());
+                self.applied(Control::Noop)
+            }
+            Control::EndHost => {
+                self.cx.board.leave(&self.cx.host, self.at.clone());
+                self.applied(Control::EndHost)
             }
             Control::AddHost { name, groups, vars } => {
                 let mut outcome = Outcome::ok();
@@ -355,14 +366,17 @@ impl Driver {
                     .with("parent_groups", parents.into_iter().collect::<Value>());
                 self.decided(outcome).await
             }
-            control => {
-                let place = self.position.walk.place();
-                let ended = self.position.apply(&self.cx, control).unwrap_or_default();
-                self.share(&place, &ended, Vec::new());
-                self.handle(ended);
-                !self.over()
-            }
+            control => self.applied(control),
         }
+    }
+
+    /// Takes over what needs no waiting.
+    fn applied(&mut self, control: Control) -> bool {
+        let place = self.position.walk.place();
+        let ended = self.position.apply(&self.cx, control).unwrap_or_default();
+        self.share(&place, &ended, Vec::new());
+        self.handle(ended);
+        !self.over()
     }
 
     /// The outcome of something that the driver itself did.
@@ -734,6 +748,7 @@ impl Driver {
         self.flight.recap.unreachable = 1;
         self.left = Left::Unreachable;
         self.position.walk.end();
+        self.cx.board.leave(&self.cx.host, self.at.clone());
         self.cx
             .run
             .emit(Event::Task(Box::new(self.event(info, item, None))));
@@ -802,6 +817,9 @@ impl Driver {
             Status::Failed if fallout == Some(Fallout::Rescued) => recap.rescued += 1,
             Status::Failed => recap.failed += 1,
             Status::Unreachable => recap.unreachable = 1,
+        }
+        if fallout == Some(Fallout::Dead) {
+            self.cx.board.leave(&self.cx.host, self.at.clone());
         }
         if fallout.is_some() {
             // Tasks planned on the way that failed may now see other variables.

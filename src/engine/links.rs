@@ -261,6 +261,7 @@ impl Links {
             above: Vec::new(),
             extra: cx.run.extra.clone(),
             access: Access::Everything,
+            roll: None,
             search: Vec::new(),
         }))
     }

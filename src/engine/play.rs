@@ -90,7 +90,7 @@ pub(crate) async fn run_play(
     let fatal = setting(run, &scope, play.base.any_errors_fatal.as_ref())?;
     let percentage = percent(run, &scope, play)?;
     for batch in batches(run, play, &scope, &everyone)? {
-        let (backs, cut) = run_batch(
+        let (backs, cut, absolved) = run_batch(
             run,
             (index, start.as_ref()),
             &name,
@@ -112,8 +112,14 @@ pub(crate) async fn run_play(
         let all = backs.len();
         let mut bad = 0;
         let mut end_play = false;
-        for back in backs {
+        if absolved.is_some() {
+            carried.out.retain(|host| !hosts.contains(host));
+        }
+        for mut back in backs {
             let host: Arc<str> = back.recap.host.as_str().into();
+            if absolved.as_ref().is_some_and(|all| all.contains(&host)) {
+                back.left = Left::Done;
+            }
             match back.left {
                 Left::Done => {}
                 Left::Interrupted => carried.interrupted = true,
@@ -153,10 +159,10 @@ async fn run_batch(
     batch: Vec<Arc<str>>,
     prompted: &Layer,
     carried: &mut Carried,
-) -> (Vec<Back>, Vec<HostRecap>) {
+) -> (Vec<Back>, Vec<HostRecap>, Option<Vec<Arc<str>>>) {
     let board = Arc::new(Board::new(batch.clone()));
     let Some(play) = run.plays.get(index) else {
-        return (Vec::new(), Vec::new());
+        return (Vec::new(), Vec::new(), None);
     };
     let mut running = JoinSet::new();
     for host in &batch {
@@ -205,7 +211,9 @@ async fn run_batch(
     }
     let order: HashMap<&str, usize> = batch.iter().enumerate().map(|(i, h)| (&**h, i)).collect();
     backs.sort_by_key(|back| order.get(back.recap.host.as_str()).copied());
-    (backs, board.take_cut())
+    let absolved = backs.iter().filter_map(|back| back.absolved.as_ref()).max();
+    let absolved = absolved.map(|place| board.left_before(place));
+    (backs, board.take_cut(), absolved)
 }
 
 /// The next play that a host is part of, seen from the one it is in; for planning ahead.
@@ -423,6 +431,7 @@ fn vars_files(
             above: Vec::new(),
             extra: cx.run.extra.clone(),
             access: Access::Everything,
+            roll: None,
             search: vec![cx.play.dir.clone()],
         });
         let names = flat(&cx.run.engine.render(node, &scope).map_err(plain)?);
@@ -555,6 +564,7 @@ pub(super) fn play_scope(run: &Arc<RunContext>, play: &Play) -> Arc<dyn Scope> {
         above: Vec::new(),
         extra: run.extra.clone(),
         access: Access::Everything,
+        roll: None,
         search: vec![play.dir.clone()],
     })
 }

@@ -3,6 +3,7 @@
 //! The same code moves the real position and the one that plans ahead; the difference is only whether results
 //! are known ([`Position::commit`]) or assumed ([`Position::assume`]).
 
+use super::board::Board;
 use super::chain::Chain;
 use super::context::HostContext;
 use super::control::{self, Control};
@@ -13,7 +14,7 @@ use super::walk::{Fallout, Place, Stop, Walk};
 use crate::modules::Outcome;
 use crate::playbook::ast::{Item, Task};
 use crate::report::event::{Status, TaskInfo};
-use crate::vars::{Access, Gift, HostState, Layer, Parts, Slot, StepScope, Values};
+use crate::vars::{Access, Gift, HostState, Layer, Parts, Roll, Slot, StepScope, Values};
 use minijinja::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -116,8 +117,16 @@ impl Position {
                 Some(flag) => Access::Guess(Arc::clone(flag)),
                 None => Access::Inventory,
             },
+            roll: self.roll(cx),
             search: chain.search(task, &cx.play.dir),
         }
+    }
+
+    /// Who has left the play before this place; nobody can in a batch of one.
+    fn roll(&self, cx: &HostContext) -> Option<Arc<dyn Roll>> {
+        let others = cx.board.hosts().len() > 1;
+        others
+            .then(|| -> Arc<dyn Roll> { Arc::new(Here(Arc::clone(&cx.board), self.walk.place())) })
     }
 
     /// The scope of the current item: loop variables on top.
@@ -318,8 +327,7 @@ impl Position {
                 return Some(ended);
             }
             Control::ClearFacts => {
-                self.state.facts = Arc::default();
-                self.state.named_facts = Arc::default();
+                self.state.clear_facts();
             }
             Control::Noop => {}
             Control::AddHost { .. }
@@ -328,7 +336,8 @@ impl Position {
             | Control::Prompt { .. }
             | Control::Wait(_)
             | Control::ResetConnection
-            | Control::EndPlay => return None,
+            | Control::ClearErrors
+            | Control::EndAll { .. } => return None,
         }
         Some(self.commit(cx, ok))
     }
@@ -402,6 +411,14 @@ impl Position {
         let progress = self.progress.take()?;
         let (total, sets) = &**once;
         self.walk.leave();
+        match control::meta_word(&progress.stop.task) {
+            Some("end_play" | "end_batch") if total.status == Status::Ok => {
+                self.walk.forgive();
+                self.walk.end();
+            }
+            Some("clear_facts") if total.status == Status::Ok => self.state.clear_facts(),
+            _ => {}
+        }
         if let Some(name) = &progress.stop.task.register {
             self.state.set(name, Slot::Known(total.value.clone()));
         }
@@ -540,6 +557,15 @@ impl Position {
         }
         found.extend(by_name);
         found
+    }
+}
+
+/// A place on a board.
+struct Here(Arc<Board>, Place);
+
+impl Roll for Here {
+    fn gone(&self) -> Vec<Arc<str>> {
+        self.0.left_before(&self.1)
     }
 }
 

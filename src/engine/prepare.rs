@@ -645,6 +645,11 @@ fn keyword<'a>(
 
 /// Whether a task runs once for all hosts.
 fn run_once(cx: &HostContext, position: &Position, stop: &Stop) -> bool {
+    if cx.board.hosts().len() > 1
+        && control::meta_word(&stop.task).is_some_and(|word| control::FOR_ALL.contains(&word))
+    {
+        return true;
+    }
     let Some(node) = stop
         .chain
         .keyword(&stop.task, |base| base.run_once.as_ref())

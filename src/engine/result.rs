@@ -144,7 +144,11 @@ impl StepResult {
         if self.unreachable {
             dict.insert("unreachable".into(), Value::from(true));
         }
-        if let Some(msg) = &outcome.msg {
+        let typed = |msg: &String| {
+            let same = |value: &Value| crate::template::to_text(value) == *msg;
+            outcome.data.get("msg").is_some_and(same)
+        };
+        if let Some(msg) = outcome.msg.as_ref().filter(|msg| !typed(msg)) {
             dict.insert("msg".into(), Value::from(msg.as_str()));
         }
         if !outcome.facts.is_empty() {
@@ -235,7 +239,6 @@ pub(crate) fn aggregate(progress: &Progress) -> ItemResult {
     };
     let msg = match status {
         Status::Failed => "One or more items failed",
-        Status::Skipped if results.is_empty() => "No items in the list",
         Status::Skipped => "All items skipped",
         _ => "All items completed",
     };
@@ -247,7 +250,9 @@ pub(crate) fn aggregate(progress: &Progress) -> ItemResult {
     if status == Status::Failed {
         dict.insert("failed".into(), Value::from(true));
     }
-    dict.insert("msg".into(), Value::from(msg));
+    if !results.is_empty() {
+        dict.insert("msg".into(), Value::from(msg));
+    }
     dict.insert(
         "results".into(),
         results.iter().map(|result| result.value.clone()).collect(),

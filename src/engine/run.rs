@@ -345,11 +345,12 @@ pub(super) fn node_of(value: &Value, span: &crate::diag::Span) -> Node {
     let kind = match value.kind() {
         K::Undefined | K::None => Kind::Null,
         K::Bool => Kind::Bool(value.is_true()),
-        K::Number => value
-            .as_i64()
-            .map(Kind::Int)
-            .or_else(|| f64::try_from(value.clone()).ok().map(Kind::Float))
-            .unwrap_or(Kind::Null),
+        K::Number if value.is_integer() => {
+            i128::try_from(value.clone()).map_or(Kind::Null, Kind::Int)
+        }
+        K::Number => f64::try_from(value.clone())
+            .ok()
+            .map_or(Kind::Null, Kind::Float),
         K::Seq | K::Iterable => Kind::Seq(
             value
                 .try_iter()

@@ -335,7 +335,8 @@ impl Planner<'_> {
             | Control::ResetConnection
             | Control::AddHost { .. }
             | Control::GroupBy { .. }
-            | Control::EndPlay => false,
+            | Control::ClearErrors
+            | Control::EndAll { .. } => false,
             control => self.position.apply(&self.cx, control).is_some(),
         }
     }

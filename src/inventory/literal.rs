@@ -188,7 +188,7 @@ fn number(word: &str) -> Option<Kind> {
         .iter()
         .find_map(|(prefix, base)| Some((plain.strip_prefix(prefix)?, *base)));
     let int = match based {
-        Some((digits, base)) => Some(i64::from_str_radix(digits, base).ok()?),
+        Some((digits, base)) => Some(i128::from_str_radix(digits, base).ok()?),
         // Python has no octal by a leading zero: `0644` is text.
         None if plain.len() > 1
             && plain.starts_with('0')

@@ -274,7 +274,7 @@ impl Inventory {
         for host in names {
             let known = self.hosts.entry(host.clone()).or_default();
             if let Some(port) = port {
-                let kind = Kind::Int(i64::from(port));
+                let kind = Kind::Int(i128::from(port));
                 let span = span.clone();
                 known.insert("ansible_port".into(), Node { kind, span });
             }
@@ -366,7 +366,7 @@ impl Inventory {
 /// The number that `ansible_group_priority` says.
 fn priority(node: &Node) -> i64 {
     match &node.kind {
-        Kind::Int(n) => *n,
+        Kind::Int(n) => i64::try_from(*n).unwrap_or(i64::MAX),
         Kind::Str(text) => text.trim().parse().unwrap_or(1),
         _ => 1,
     }

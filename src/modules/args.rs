@@ -30,10 +30,7 @@ impl Args {
                 continue;
             }
             if param.required {
-                return Err(Failure::new(format!(
-                    "module `{}` needs the parameter `{}`",
-                    spec.name, param.name
-                )));
+                return Err(Failure::new(missing(spec, param.name)));
             }
             if let Some(default) = param.default {
                 let value = coerce(param.ty, &Value::from(default)).map_err(Failure::new)?;
@@ -113,6 +110,15 @@ impl Args {
     }
 }
 
+/// What Ansible says of a parameter that is not given.
+fn missing(spec: &Spec, name: &str) -> String {
+    match spec.name {
+        "copy" => "dest is required".into(),
+        "assemble" | "fetch" | "template" => "src and dest are required".into(),
+        _ => format!("missing required arguments: {name}"),
+    }
+}
+
 /// One argument under its canonical name, coerced; `None` when null stands for "not given".
 fn one(spec: &Spec, name: String, value: Value) -> Result<Option<(String, Value)>, Failure> {
     let Some(param) = spec
@@ -132,7 +138,7 @@ fn one(spec: &Spec, name: String, value: Value) -> Result<Option<(String, Value)
         return Err(Failure::of(
             &name,
             format!(
-                "unsupported parameter `{name}` of module `{}`{near}",
+                "Unsupported parameters for ({}) module: {name}{near}",
                 spec.name
             ),
         ));

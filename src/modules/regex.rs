@@ -171,15 +171,34 @@ fn class(chars: &mut std::iter::Peekable<std::str::CharIndices>, out: &mut Strin
 /// # Errors
 /// An unknown escape or group.
 pub(crate) fn expand(template: &str, captures: &Captures<str>) -> Result<String, String> {
-    let mut out = String::new();
-    let group = |name: &str| -> Result<String, String> {
+    fill(template, |name| {
         let found = match name.parse::<usize>() {
             Ok(number) if number < captures.len() => captures.get(number),
             Ok(number) => return Err(format!("invalid group reference {number}")),
             Err(_) => captures.name(name),
         };
         Ok(found.map_or(String::new(), |m| m.as_str().to_owned()))
+    })
+}
+
+/// Whether a replacement template fits a pattern, without any match.
+///
+/// # Errors
+/// As [`expand`].
+pub(crate) fn check(pattern: &str, template: &str) -> Result<(), String> {
+    let regex = compile(pattern, Flags::default())?;
+    let known = |name: &str| match name.parse::<usize>() {
+        Ok(number) if number >= regex.captures_len() => {
+            Err(format!("invalid group reference {number}"))
+        }
+        _ => Ok(String::new()),
     };
+    fill(template, known).map(|_| ())
+}
+
+/// A template with its groups filled in.
+fn fill(template: &str, group: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
+    let mut out = String::new();
     let mut rest = template;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);

@@ -65,8 +65,17 @@ impl Module for Replace {
                 regex::compile(&pattern, Flags::default()).map_err(|why| Failure::of(name, why))?;
             }
         }
+        // Python looks at the whole replacement before it looks for matches.
+        regex::check(&edit.regexp, &edit.replace).map_err(|why| unusable(&why))?;
         Ok(Box::new(EditStep::new(args, edit)?))
     }
+}
+
+fn unusable(why: &str) -> Failure {
+    Failure::of(
+        "replace",
+        format!("Unable to process replace due to error: {why}"),
+    )
 }
 
 struct Substitution {
@@ -127,12 +136,7 @@ impl Edit for Substitution {
             &encoding.argument(&self.replace),
             &text[range.clone()],
         )
-        .map_err(|why| {
-            Failure::of(
-                "replace",
-                format!("Unable to process replace due to error: {why}"),
-            )
-        })?;
+        .map_err(|why| unusable(&why))?;
         if count > 0 && new != text[range.clone()] {
             let whole = format!("{}{new}{}", &text[..range.start], &text[range.end..]);
             edited.bytes = Some(encoding.encode(&whole));

@@ -59,10 +59,22 @@ pub(crate) fn probes(src: &str) -> Vec<Probe> {
             limit: LIMIT,
         },
     ];
+    if let Some(folder) = folder(src) {
+        probes.push(Probe::Path {
+            path: folder.into(),
+            follow: true,
+        });
+    }
     if sh::expands(src) {
         probes.push(Probe::Expand(src.into()));
     }
     probes
+}
+
+/// The folder of a path.
+fn folder(src: &str) -> Option<&str> {
+    let (folder, _) = src.trim_end_matches('/').rsplit_once('/')?;
+    (!folder.is_empty()).then_some(folder)
 }
 
 /// A file's whole contents, or why not, in Ansible's words.
@@ -73,6 +85,14 @@ pub(crate) fn contents<'a>(src: &str, seen: &'a Seen) -> Result<&'a [u8], String
         .any(|probe| seen.unknown(probe).is_some());
     match seen.stat(src, true) {
         _ if denied => Err(format!("file is not readable: {path}")),
+        None if folder(src)
+            .and_then(|folder| seen.stat(folder, true))
+            .is_some_and(|now| now.kind != FileType::Directory) =>
+        {
+            Err(format!(
+                "unable to slurp file: [Errno 20] Not a directory: '{path}'"
+            ))
+        }
         None => Err(format!("file not found: {path}")),
         Some(now) if now.kind == FileType::Directory => {
             Err(format!("source is a directory and must be a file: {path}"))

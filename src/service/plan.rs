@@ -252,7 +252,7 @@ fn awaited(check: &Task, wait: Duration) -> Task {
     check.register = Some(CHECK.into());
     check.until = vec![Node::string(format!("{CHECK} is not failed"), span)];
     let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
-    check.retries = Some(plain(Kind::Int(seconds), span));
+    check.retries = Some(plain(Kind::Int(seconds.into()), span));
     check.delay = Some(plain(Kind::Int(1), span));
     check
 }
@@ -336,7 +336,7 @@ all:
                 }
             }
             let serial = match play.serial.as_ref().map(|node| &node.kind) {
-                Some(Kind::Int(number)) => *number,
+                Some(Kind::Int(number)) => i64::try_from(*number).unwrap_or_default(),
                 _ => 0,
             };
             let hosts = play.hosts.as_str().unwrap_or_default().to_owned();

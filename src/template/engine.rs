@@ -119,7 +119,7 @@ impl Engine {
         match &node.kind {
             Kind::Null => Ok(Value::from(())),
             Kind::Bool(b) => Ok(Value::from(*b)),
-            Kind::Int(n) => Ok(Value::from(*n)),
+            Kind::Int(n) => Ok(crate::yaml::integer(*n)),
             Kind::Float(n) => Ok(Value::from(*n)),
             Kind::Unsafe(text) => Ok(Value::from(Arc::clone(text))),
             Kind::Str(text) if !is_template(text) => Ok(Value::from(Arc::clone(text))),

@@ -49,6 +49,12 @@ impl HostState {
         }
     }
 
+    /// Forgets all facts.
+    pub fn clear_facts(&mut self) {
+        self.facts = Arc::default();
+        self.named_facts = Arc::default();
+    }
+
     /// Adds facts. Those of `setup` are variables with the `ansible_` prefix only; those of other
     /// modules also under the very name the module gave.
     pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, Value)>, named: bool) {

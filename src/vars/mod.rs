@@ -9,7 +9,7 @@ mod scope;
 
 pub use hosts::{Gift, HostState, Shared, Slot, Sources};
 pub(crate) use scope::HOSTVARS;
-pub use scope::{Access, Magic, Parts, StepScope};
+pub use scope::{Access, Magic, Parts, Roll, StepScope};
 
 use crate::playbook::ast::{Block, Play, Role, RoleUse, Task, VarMap};
 use crate::yaml::Node;

@@ -22,6 +22,12 @@ pub struct Magic {
     pub connection: Option<Arc<str>>,
 }
 
+/// Who is still in the play, for a step of a play of several hosts.
+pub trait Roll: Send + Sync {
+    /// Hosts that have left before this step.
+    fn gone(&self) -> Vec<Arc<str>>;
+}
+
 /// What a scope may read of other hosts.
 #[derive(Debug, Clone)]
 pub enum Access {
@@ -49,6 +55,7 @@ pub struct StepScope {
     above: Vec<Layer>,
     extra: Layer,
     access: Access,
+    roll: Option<Arc<dyn Roll>>,
     search: Vec<PathBuf>,
     memo: Mutex<HashMap<Arc<str>, Value>>,
     resolving: Mutex<Vec<Arc<str>>>,
@@ -82,6 +89,8 @@ pub struct Parts {
     pub extra: Layer,
     /// What may be read of other hosts.
     pub access: Access,
+    /// Who has left; `None` when nobody else can have.
+    pub roll: Option<Arc<dyn Roll>>,
     /// Folders for lookups.
     pub search: Vec<PathBuf>,
 }
@@ -102,6 +111,7 @@ impl StepScope {
             above: parts.above,
             extra: parts.extra,
             access: parts.access,
+            roll: parts.roll,
             search: parts.search,
             memo: Mutex::default(),
             resolving: Mutex::default(),
@@ -218,7 +228,10 @@ impl StepScope {
 
     fn magic(&self, name: &str) -> Result<Option<Value>, TemplateError> {
         if let Some(value) = self.magic.values.get(name) {
-            return Ok(Some(value.clone()));
+            return match &self.roll {
+                Some(roll) if PRESENT.contains(&name) => self.present(value, &**roll).map(Some),
+                _ => Ok(Some(value.clone())),
+            };
         }
         Ok(Some(match name {
             "inventory_hostname" => Value::from(&*self.host),
@@ -244,6 +257,24 @@ impl StepScope {
             "omit" => crate::template::omit(),
             _ => return Ok(None),
         }))
+    }
+
+    /// Those of a list of hosts that are still in the play.
+    fn present(&self, hosts: &Value, roll: &dyn Roll) -> Result<Value, TemplateError> {
+        match &self.access {
+            // Another host may fail before it has come this far.
+            Access::Inventory => return Err(TemplateError::Pending(HOSTVARS.into())),
+            Access::Guess(flag) => flag.store(true, Ordering::Relaxed),
+            Access::Everything => {}
+        }
+        let gone = roll.gone();
+        let here = |host: &Value| !gone.iter().any(|other| host.as_str() == Some(&**other));
+        Ok(hosts
+            .try_iter()
+            .into_iter()
+            .flatten()
+            .filter(here)
+            .collect())
     }
 
     fn resolve(&self, name: &str) -> Result<Option<Value>, TemplateError> {
@@ -316,10 +347,14 @@ impl StepScope {
             above: Vec::new(),
             extra: self.extra.clone(),
             access: self.access.clone(),
+            roll: self.roll.clone(),
             search: Vec::new(),
         }))
     }
 }
+
+/// Magic variables that lose the hosts which have left the play.
+const PRESENT: [&str; 3] = ["ansible_play_hosts", "ansible_play_batch", "play_hosts"];
 
 impl Scope for StepScope {
     fn get(&self, name: &str) -> Result<Option<Value>, TemplateError> {

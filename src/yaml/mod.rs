@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 pub use kv::extra_vars;
 pub use load::{load, load_all, load_lenient};
+pub(crate) use plain::integer;
 pub use plain::{from_json, plain};
 pub use scalar::parse_scalar;
 
@@ -38,7 +39,7 @@ pub enum Kind {
     /// `true`, `yes`, `on` and their opposites.
     Bool(bool),
     /// Decimal, `0o`/leading-zero octal, hexadecimal, sexagesimal. `0644` is 420; the text stays in the span.
-    Int(i64),
+    Int(i128),
     /// Floating point.
     Float(f64),
     /// A string; may hold templates.
@@ -79,7 +80,7 @@ impl Map {
     #[must_use]
     pub fn key_value(&self, key: &str) -> Value {
         match self.scalars.get(key) {
-            Some(Kind::Int(number)) => Value::from(*number),
+            Some(Kind::Int(number)) => plain::integer(*number),
             Some(Kind::Float(number)) => Value::from(*number),
             Some(Kind::Bool(flag)) => Value::from(*flag),
             Some(Kind::Null) => Value::from(()),

@@ -11,7 +11,7 @@ pub fn plain(node: &Node) -> Value {
     match &node.kind {
         Kind::Null => Value::from(()),
         Kind::Bool(flag) => Value::from(*flag),
-        Kind::Int(number) => Value::from(*number),
+        Kind::Int(number) => integer(*number),
         Kind::Float(number) => Value::from(*number),
         Kind::Str(text) | Kind::Unsafe(text) | Kind::Vault(text) => Value::from(&**text),
         Kind::Seq(items) => items.iter().map(plain).collect(),
@@ -22,6 +22,11 @@ pub fn plain(node: &Node) -> Value {
     }
 }
 
+/// An integer as data: in the form that all small ones have.
+pub(crate) fn integer(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
+}
+
 /// JSON as a node that stands at `span` as a whole.
 #[must_use]
 pub fn from_json(json: &serde_json::Value, span: &Span) -> Node {
@@ -29,7 +34,7 @@ pub fn from_json(json: &serde_json::Value, span: &Span) -> Node {
     let kind = match json {
         J::Null => Kind::Null,
         J::Bool(flag) => Kind::Bool(*flag),
-        J::Number(number) => number.as_i64().map_or_else(
+        J::Number(number) => number.as_i128().map_or_else(
             || match number.as_f64() {
                 Some(float) if number.is_f64() => Kind::Float(float),
                 _ => Kind::Str(number.to_string().into()),

@@ -68,7 +68,7 @@ fn dict(_: &mut Machine<'_>, args: &mut Args) -> Res<Vec<Value>> {
         check(term)?;
         if !is_map(term) {
             return Err(fault(format!(
-                "expects a dictionary, got {}",
+                "with_dict expects a dict, got {}",
                 described(term)
             )));
         }

@@ -81,8 +81,10 @@ pub(crate) fn run(m: &mut Machine<'_>, name: &str, mut args: Args, with: bool) -
     match find(name) {
         Some(lookup) if lookup.markers && with => {
             args.kw.push((Arc::from("_with"), Value::from(true)));
-            (lookup.run)(m, &mut args).map_err(|error| error.named(lookup.name))
+            (lookup.run)(m, &mut args)
         }
+        // A loop is named by its keyword, in the messages that need it.
+        Some(lookup) if with => (lookup.run)(m, &mut args),
         Some(lookup) => (lookup.run)(m, &mut args).map_err(|error| error.named(lookup.name)),
         None => Err(names::unknown_lookup(name).into_fault()),
     }

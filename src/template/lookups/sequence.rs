@@ -21,8 +21,12 @@ struct Fields {
 }
 
 /// A number as Python reads it with base 0.
-fn number(text: &str) -> Res<i128> {
-    let bad = || fault(format!("can't parse '{text}' as an integer"));
+fn number(name: &str, text: &str) -> Res<i128> {
+    let bad = || {
+        fault(format!(
+            "Invalid type for `{name}` of sequence: '{text}' is no integer"
+        ))
+    };
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text),
@@ -43,10 +47,10 @@ fn number(text: &str) -> Res<i128> {
 impl Fields {
     fn set(&mut self, name: &str, value: &str) -> Res<()> {
         match name {
-            "start" => self.start = Some(number(value)?),
-            "end" => self.end = Some(number(value)?),
-            "count" => self.count = Some(number(value)?),
-            "stride" => self.stride = Some(number(value)?),
+            "start" => self.start = Some(number(name, value)?),
+            "end" => self.end = Some(number(name, value)?),
+            "count" => self.count = Some(number(name, value)?),
+            "stride" => self.stride = Some(number(name, value)?),
             "format" => self.format = Some(value.to_owned()),
             other => {
                 return Err(fault(format!(
@@ -73,9 +77,7 @@ impl Fields {
         };
         let digits = |text: &str| {
             let body = text.strip_prefix("0x").unwrap_or(text);
-            !body.is_empty()
-                && body.chars().all(|c| c.is_ascii_hexdigit())
-                && (body.len() < text.len() || body.chars().all(|c| c.is_ascii_digit()))
+            !body.is_empty() && body.chars().all(|c| c.is_ascii_hexdigit())
         };
         if !digits(end) || !start.is_none_or(digits) || !stride.is_none_or(digits) {
             return Ok(false);

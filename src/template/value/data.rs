@@ -165,7 +165,7 @@ pub(crate) fn dict(map: Dict) -> Value {
 
 /// An integer of any size that fits.
 pub(crate) fn int(n: i128) -> Value {
-    i64::try_from(n).map_or_else(|_| Value::from(n), Value::from)
+    crate::yaml::integer(n)
 }
 
 /// The integer in a value that is an integer or a boolean.

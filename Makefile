@@ -8,7 +8,7 @@ PACKAGES = mmdebstrap systemd-container nftables iproute2 openssh-client openssh
 
 PEERS = ansible-core==2.19.14 pyinfra==3.10.0 mitogen==0.3.54
 
-.PHONY: help setup build bench demo demo-down test test-stack test-differential test-quick test-faults lint clean
+.PHONY: help setup build bench demo demo-down test test-stack test-differential test-quick test-faults soak lint clean
 
 help:
 	@echo "make demo       a throw-away host, the whole stack on it, and the proof that it runs"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-differential  the same playbooks with ansible-core and with mini-play, on twins"
 	@echo "make test-quick the tests that need no lab host"
 	@echo "make test-faults a lab host broken in many ways, and what is told"
+	@echo "make soak       twenty hosts under random faults, thirty times; in the end all is as after one clean run"
 	@echo "make bench      workloads on ten lab hosts and a thousand endpoints, beside other tools; writes benches/RESULTS.md"
 	@echo "make lint       rustfmt and clippy"
 
@@ -56,9 +57,13 @@ test: setup
 test-stack: setup
 	MINI_PLAY_STACK_TESTS=1 cargo test --locked --test e2e -- --nocapture
 
-# A lab host broken in many ways, one after the other: some minutes.
+# A lab host broken in many ways, one after the other: a minute or two.
 test-faults: setup
-	MINI_PLAY_LAB_TESTS=1 MINI_PLAY_FAULT_TESTS=1 cargo test --locked --test faults -- --nocapture
+	MINI_PLAY_LAB_TESTS=1 cargo test --locked --test faults -- --nocapture
+
+# Twenty hosts and thirty rounds of a disturbed and a calm apply; SOAK_SEED repeats one.
+soak: setup
+	MINI_PLAY_LAB_TESTS=1 SOAK_HOSTS=$${SOAK_HOSTS:-20} SOAK_ROUNDS=$${SOAK_ROUNDS:-30} SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} cargo test --locked --test soak -- --nocapture
 
 # Best on a machine with nothing else to do; about 20 minutes. Python is for the peers only. BENCH="--only A,D --slow 0" chooses.
 bench: build

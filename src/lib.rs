@@ -17,6 +17,8 @@ pub mod remote;
 pub mod report;
 pub mod secrets;
 pub mod service;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 pub mod template;
 pub mod vars;
 pub mod vault;

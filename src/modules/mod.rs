@@ -329,6 +329,12 @@ impl Default for TemplateOptions {
     }
 }
 
+/// Reads what an HTTP tool of a host printed.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn http_answer(out: &[u8]) -> http::Answer {
+    http::Answer::read(out)
+}
+
 /// A module: one file, one entry in [`TABLE`].
 pub trait Module: Sync {
     /// What it is and takes.

@@ -223,6 +223,12 @@ impl Kept {
         Ok(())
     }
 
+    /// The word that marks what is ours.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
     /// Takes in output: `stream` 0 is standard output, 1 standard error.
     pub(crate) fn output(&mut self, stream: usize, bytes: &[u8]) {
         let mut scanner = std::mem::replace(&mut self.scanners[stream], Scanner::new(""));

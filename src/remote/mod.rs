@@ -8,11 +8,11 @@ mod actor;
 mod escalate;
 pub mod fake;
 mod frames;
-mod kept;
+pub(crate) mod kept;
 mod local;
 mod queue;
 mod shells;
-mod ssh;
+pub(crate) mod ssh;
 
 pub use ssh::{Shown, Standing};
 

@@ -286,7 +286,7 @@ impl Request {
                  l=$(tr -d '\\r' <\"$MP_TMP/head\" | sed -n 's/^ *[Ll]ocation: *//p' | grep -Ei '^({bad}[a-z][a-z0-9+.-]*:)' | \
                  grep -Eiv '^(https://{good})' | head -n 1)\n\
                  if [ -n \"$l\" ]; then\nrm -f -- \"$1\"\nr=1 s=0\n\
-                 echo \"redirected to ${{l%%[?@]*}}, where anybody on the way can replace what is downloaded\" >\"$MP_TMP/err\"\nfi\nfi\n",
+                 l=${{l#*//}} l=${{l%%[/?]*}}\necho \"redirected to plain http on ${{l##*@}}: anybody on the way can replace what is downloaded\" >\"$MP_TMP/err\"\nfi\nfi\n",
                 // Without a scheme it is that of the line.
                 bad = if self.secure() { "" } else { "//|" },
                 good = if self.secure() {

@@ -260,6 +260,14 @@ fn parse(
     Ok(items)
 }
 
+/// What a text says for one host.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn words_of(text: &str, name: &str) -> Result<Words, String> {
+    let base = Path::new("/nonexistent");
+    let items = parse(text, Path::new("config"), base, base, 0)?;
+    Config { items }.words(name, Words::default())
+}
+
 /// A word's arguments; a command is one, as it is written.
 fn arguments(key: &str, text: &str) -> Vec<String> {
     match key {

@@ -1,6 +1,6 @@
 //! SSH: from a [`Target`] to a link.
 
-mod config;
+pub(crate) mod config;
 mod dial;
 mod hostkey;
 mod jump;

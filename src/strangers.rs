@@ -107,8 +107,11 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// Every parser by its name, which is that of its folder.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A parser's name, which is that of its folder, and its entrance.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every parser.
+pub const TARGETS: &[Target] = &[
     ("yaml", yaml),
     ("inventory", inventory),
     ("frames", frames),

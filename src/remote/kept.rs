@@ -31,6 +31,9 @@ static BOOTSTRAP: std::sync::LazyLock<(String, String)> = std::sync::LazyLock::n
 /// Most bytes of input after a failed chunk that the shell reads and drops; with more it ends itself. As in bootstrap.sh.
 const DROPPED: u64 = 1 << 20;
 
+/// Output that is kept has on average at least so many bytes to a line.
+const SHORT: usize = 32;
+
 /// What is said before the shell runs is kept up to this, for the error message.
 const NOISE: usize = 16 << 10;
 
@@ -94,6 +97,8 @@ struct Turn {
     replies: Vec<Reply>,
     /// Chunks ended on standard output and on standard error.
     ended: [usize; 2],
+    /// Lines kept of the chunk at hand, on either.
+    lines: [usize; 2],
     since: Instant,
     stopped: bool,
 }
@@ -217,6 +222,7 @@ impl Kept {
                 .collect(),
             replies: vec![Reply::default(); chunks.len()],
             ended: [0, 0],
+            lines: [0, 0],
             since: Instant::now(),
             stopped: false,
         });
@@ -343,7 +349,17 @@ impl Kept {
         } else {
             &mut reply.stderr
         };
-        let room = rules.keep.saturating_sub(kept.len()).min(data.len());
+        // A line costs more than its bytes once it is a value of its own: of short ones fewer bytes are kept.
+        let (most, lines) = ((rules.keep / SHORT).max(1000), &mut turn.lines[stream]);
+        let mut room = 0;
+        if *lines < most {
+            room = rules.keep.saturating_sub(kept.len()).min(data.len());
+            let mut ends = memchr::memchr_iter(b'\n', &data[..room]);
+            match ends.nth(most - *lines - 1) {
+                Some(last) => (room, *lines) = (last + 1, most),
+                None => *lines += memchr::memchr_iter(b'\n', &data[..room]).count(),
+            }
+        }
         kept.extend_from_slice(&data[..room]);
         reply.dropped += (data.len() - room) as u64;
     }
@@ -431,6 +447,7 @@ impl Turn {
     fn end(&mut self, stream: usize) {
         let at = self.ended[stream];
         self.ended[stream] += 1;
+        self.lines[stream] = 0;
         if self.done() <= at {
             return;
         }

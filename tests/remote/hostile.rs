@@ -1,6 +1,7 @@
 //! Hosts that lie.
 
 use super::becoming::{PASSWORD, login};
+use super::folder::{Folder, said};
 use super::*;
 
 /// Login shells that know our protocol and lie. Each gets the shell's own nonce in `$n`.
@@ -119,4 +120,93 @@ async fn bad_servers_are_found_out() {
         check(&error, LinkErrorKind::Unreachable, &[]);
         server.abort();
     }
+}
+
+/// Hosts that say more than anybody could keep, beside one that is honest.
+#[test]
+fn floods_neither_fill_the_memory_nor_touch_others() {
+    let begin = "printf '\\001%s r\\n' $n; printf '\\001%s r\\n' $n >&2";
+    let floods = [
+        // Output that does not end, as a line and as many.
+        ("zeros", format!("{begin}; head -c 30000000 /dev/zero")),
+        (
+            "lines",
+            format!("{begin}; yes | head -c 30000000; yes | head -c 30000000 >&2"),
+        ),
+        // A mark that does not end; a greeting that does not.
+        (
+            "mark",
+            format!("{begin}; printf '\\001%s e 0 ' $n; yes 1 | tr -d '\\n'"),
+        ),
+        ("greeting", "yes | head -c 30000000".into()),
+        ("early", format!("{begin}; exec >&-")),
+    ];
+    let shells = tempfile::tempdir().unwrap();
+    let open: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(shells.path(), open.clone()).unwrap();
+    let mut users = vec![("honest", "/bin/sh".to_owned(), PASSWORD)];
+    for (name, flood) in &floods {
+        let path = shells.path().join(name);
+        let script = format!("#!/bin/sh\nread -r l\nread -r n\nn=${{n#mp_n=}}\n{flood}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, open.clone()).unwrap();
+        users.push((name, path.display().to_string(), PASSWORD));
+    }
+    let users: Vec<_> = users.iter().map(|(n, s, p)| (*n, s.as_str(), *p)).collect();
+    let sshd = Sshd::with_users(&users, "");
+    let hosts: String = users
+        .iter()
+        .map(|(name, ..)| format!("    {name}: {{ansible_user: {name}}}\n"))
+        .collect();
+    let inventory = format!(
+        "all:\n  hosts:\n{hosts}  vars:\n    {{ansible_host: 127.0.0.1, ansible_port: {}, ansible_password: {},\n     \
+         ansible_ssh_common_args: '-o UserKnownHostsFile={}'}}\n",
+        sshd.address.port(),
+        serde_json::to_string(PASSWORD).unwrap(),
+        sshd.known_hosts().display()
+    );
+    let folder = Folder::new(&[
+        ("inventory.yaml", &inventory),
+        (
+            "play.yml",
+            "- {hosts: all, gather_facts: false, tasks: [{command: echo fine}]}\n",
+        ),
+    ]);
+    let args = ["apply", "-p", "play.yml", "--no-lock", "--timeout", "5"];
+    let mut child = folder.start(&args);
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let until = Instant::now() + Duration::from_secs(120);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!(
+                "it does not end: {}",
+                said(&child.wait_with_output().unwrap()).1
+            );
+        }
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("VmHWM:"));
+        let kb: u64 = line
+            .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .unwrap_or_default();
+        peak = peak.max(kb);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (code, text) = said(&child.wait_with_output().unwrap());
+    assert_ne!(code, 0, "{text}");
+    let honest = text.lines().rfind(|line| line.starts_with("honest "));
+    assert!(
+        honest.is_some_and(|line| line.contains("ok=1 changed=1 failed=0")),
+        "{text}"
+    );
+    for (name, _) in floods {
+        let line = text.lines().rfind(|line| line.starts_with(name));
+        assert!(
+            line.is_some_and(|line| line.contains("failed=1") || line.contains("unreachable=1")),
+            "{name}: {text}"
+        );
+    }
+    println!("peak: {peak} kB");
+    assert!((1000..500_000).contains(&peak), "it took {peak} kB");
 }

@@ -1,9 +1,16 @@
 //! Links to a real sshd, and to this machine.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 mod becoming;
 mod commands;
+#[path = "../common/folder.rs"]
+mod folder;
 mod hostile;
 mod lines;
 mod reach;

@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Users and a sudoers file; each user is a name, a login shell and a password.
@@ -24,6 +25,19 @@ fn spawn(script: &str, log: std::fs::File) -> Child {
         .stderr(log)
         .spawn()
         .expect("start sshd")
+}
+
+/// A port below those that the system gives away by itself: nobody takes it before sshd does.
+fn free_port() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = (std::process::id().wrapping_mul(31) + next) % 12_000;
+        let port = 20_000 + u16::try_from(number).expect("a small number");
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("its address");
+        }
+    }
 }
 
 /// Runs a program and wants it to succeed.
@@ -68,10 +82,7 @@ impl Sshd {
         keygen(&at("host_ed25519"), "ed25519", "");
         keygen(&at("id"), "ed25519", "");
         std::fs::copy(at("id.pub"), at("authorized_keys")).expect("copy");
-        // A port that was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|l| l.local_addr())
-            .expect("a port");
+        let address = free_port();
         let config = format!(
             "{settings}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host_ed25519\nPidFile none\n\
              AuthorizedKeysFile {dir}/authorized_keys\nStrictModes no\nPermitRootLogin yes\nUsePAM no\n\

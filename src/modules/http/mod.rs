@@ -245,10 +245,14 @@ impl Request {
     fn apt_netrc(&self) -> String {
         let host = self.url.split_once("://").map_or("", |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or_default();
-        match &self.login {
-            Some((user, password)) => format!("machine {host} login {user} password {password}\n"),
-            None => String::new(),
-        }
+        let Some((user, password)) = &self.login else {
+            return String::new();
+        };
+        // A machine without a scheme is one of https, in an apt that knows of schemes.
+        format!(
+            "machine {}://{host}/ login {user} password {password}\nmachine {host} login {user} password {password}\n",
+            scheme(&self.url)
+        )
     }
 
     /// Shell that defines `get FILE`: downloads into it, leaves the HTTP status in `$s` and the tool's words in `$MP_TMP/err`.

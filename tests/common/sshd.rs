@@ -86,7 +86,7 @@ impl Sshd {
         let config = format!(
             "{settings}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host_ed25519\nPidFile none\n\
              AuthorizedKeysFile {dir}/authorized_keys\nStrictModes no\nPermitRootLogin yes\nUsePAM no\n\
-             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\nLogLevel ERROR\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\nLogLevel ERROR\nMaxStartups 100\n\
              Subsystem sftp internal-sftp\n",
             port = address.port(),
             dir = dir.path().display(),
